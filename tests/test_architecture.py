@@ -1,0 +1,278 @@
+"""The house of the design: rooms on floors, imports that only go down, heavy libraries behind one door."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Lowest first. A room may import the rooms of lower floors, never one beside it or above.
+FLOORS = (
+    ("errors", "types"),
+    ("solvers", "rings"),
+    ("keys", "schedule", "images", "models"),
+    ("inversion", "matching"),
+    ("watermark",),
+    ("report",),
+    ("evaluation",),
+    ("verification",),
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+# Arrows that point down and are forbidden all the same.
+FORBIDDEN = {("matching", "models"): "matching reads a spectrum and imports no model"}
+# Libraries that one room alone may import.
+ONLY_IN = {"diffusers": "models", "transformers": "models", "tokenizers": "models", "click": "cli"}
+HEAVY = ("torch", "diffusers", "transformers")
+# treering/__init__.py and treering/__main__.py: they may import every room, no room may import them.
+FRONT = ("__init__", "__main__")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One Python file of the library or of cli/, by the dotted name it is installed as."""
+
+    path: Path
+    module: str
+
+    @property
+    def package(self) -> list[str]:
+        """The parts of the package that relative imports start from."""
+        parts = self.module.split(".")
+        return parts if self.path.name == "__init__.py" else parts[:-1]
+
+    @property
+    def room(self) -> str:
+        """Name of the room, "cli", or the empty string for the front door."""
+        top, *rest = self.module.split(".")
+        if top == "treering_cli":
+            return "cli"
+        return rest[0] if rest and rest[0] not in FRONT else ""
+
+    @property
+    def tree(self) -> ast.Module:
+        """The parsed text."""
+        return ast.parse(self.path.read_text(encoding="utf-8"), str(self.path))
+
+
+def sources(root: Path) -> Iterator[Source]:
+    """Every file of root/treering and root/cli."""
+    for folder, package in (("treering", "treering"), ("cli", "treering_cli")):
+        for path in sorted((root / folder).rglob("*.py")):
+            inner = path.relative_to(root / folder).with_suffix("").parts
+            parts = inner[:-1] if inner[-1] == "__init__" else inner
+            yield Source(path, ".".join((package, *parts)))
+
+
+def imports(source: Source) -> Iterator[tuple[int, str]]:
+    """Line and dotted target of every import, inside functions and under TYPE_CHECKING too."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = absolute(source, node)
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and called(node).split(".")[-1] in ("import_module", "__import__"):
+            yield from ((node.lineno, text) for text in literals(node))
+
+
+def absolute(source: Source, node: ast.ImportFrom) -> str:
+    """The dotted module that a `from` import names, with leading dots resolved."""
+    base = source.package[: len(source.package) - node.level + 1] if node.level else []
+    return ".".join([*base, *([node.module] if node.module else [])])
+
+
+def called(node: ast.Call) -> str:
+    """Dotted name of what a call calls, as far as it is a plain name."""
+    return ast.unparse(node.func)
+
+
+def literals(node: ast.Call) -> Iterator[str]:
+    """The text of a call's first argument, where it is written out."""
+    first = node.args[0] if node.args else None
+    if isinstance(first, ast.Constant) and isinstance(first.value, str):
+        yield first.value
+
+
+def wrong_import(source: Source, target: str) -> str | None:
+    """Why this file may not import this target, or None."""
+    top, _, rest = target.partition(".")
+    if top in ONLY_IN and source.room != ONLY_IN[top]:
+        return f"imports {top}, which only {ONLY_IN[top]} may"
+    if top == "cli":
+        return "imports cli, which is installed as treering_cli"
+    if source.room == "cli":
+        return None
+    if top == "treering_cli":
+        return "imports treering_cli, which is above the library"
+    return wrong_arrow(source.room, rest.partition(".")[0]) if top == "treering" else None
+
+
+def wrong_arrow(room: str, other: str) -> str | None:
+    """Why a room of the library may not import another, or None; the front door may import all."""
+    if room in ("", other) or room not in FLOOR or other == "__version__":
+        return None
+    if other not in FLOOR:
+        return f"imports {other or 'treering'} from the front door instead of from a room"
+    if FLOOR[other] >= FLOOR[room]:
+        return f"room {room} (floor {FLOOR[room]}) imports {other} (floor {FLOOR[other]}): arrows point down only"
+    return FORBIDDEN.get((room, other))
+
+
+def loud_lines(source: Source) -> Iterator[tuple[int, str]]:
+    """Where a library file prints or ends the process."""
+    if source.room == "cli" or source.path.name == "__main__.py":
+        return
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Call) and called(node) in ("print", "sys.exit", "exit", "quit", "os._exit"):
+            yield node.lineno, f"calls {called(node)}: the library prints nothing and exits nowhere"
+        elif isinstance(node, ast.Name) and node.id == "SystemExit":
+            yield node.lineno, "names SystemExit: the library exits nowhere"
+
+
+def problems(source: Source) -> Iterator[tuple[int, str]]:
+    """Line and sentence of everything that one file does against the design."""
+    if source.room not in (*FLOOR, "cli", ""):
+        yield 1, f"room {source.room} is on no floor: add it to FLOORS in tests/test_architecture.py"
+    for line, target in imports(source):
+        if sentence := wrong_import(source, target):
+            yield line, sentence
+    yield from loud_lines(source)
+
+
+def violations(root: Path) -> list[str]:
+    """Everything in a source tree that goes against the design, one sentence each."""
+    return [
+        f"{source.path.relative_to(root).as_posix()}:{line}: {sentence}"
+        for source in sources(root)
+        for line, sentence in problems(source)
+    ]
+
+
+def test_the_house_stands() -> None:
+    found = violations(ROOT)
+    assert not found, "\n".join(found)
+
+
+def test_the_checker_sees_the_library() -> None:
+    rooms = {source.room for source in sources(ROOT)}
+    assert {"", "cli", "errors", "models", "types"} <= rooms
+
+
+def plant(root: Path, path: str, text: str) -> None:
+    """Write a clean little house and, in it, one file with the text."""
+    files = {"treering/__init__.py": "", "treering/errors.py": "", "cli/__init__.py": "", path: text}
+    for name, body in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(body, encoding="utf-8")
+
+
+GOOD = {
+    "down": ("treering/watermark.py", "from .inversion import invert\nfrom . import keys\nimport treering.rings"),
+    "inside one room": ("treering/models/demo/data.py", "from . import scenes\nfrom ..load import open_model"),
+    "models may": ("treering/models/load.py", "def f():\n    import diffusers.utils, transformers, tokenizers"),
+    "report, then evaluation": ("treering/evaluation/attacks.py", "from ..report import table"),
+    "evaluation, then verification": ("treering/verification.py", "from . import evaluation, report"),
+    "cli may import all": ("cli/main.py", "import click\nfrom treering import verification\nprint()"),
+    "front door may import all": ("treering/__init__.py", "def __getattr__(n):\n    from . import watermark"),
+    "version": ("treering/keys.py", "from . import __version__"),
+    "main may print": ("treering/models/demo/__main__.py", "import sys\nprint()\nsys.exit(0)"),
+    "a name like print": ("treering/images.py", "def f(x):\n    x.print()"),
+}
+
+BAD = {
+    "up": ("treering/solvers.py", "import treering.keys", "solvers (floor 1) imports keys (floor 2)"),
+    "up, relative": ("treering/solvers/km.py", "from ..schedule import Step", "imports schedule"),
+    "up, package": ("treering/solvers/__init__.py", "from .. import schedule", "imports schedule"),
+    "sideways": ("treering/rings.py", "from treering import solvers", "imports solvers"),
+    "sideways below": ("treering/types.py", "from . import errors", "types (floor 0) imports errors (floor 0)"),
+    "in a function": ("treering/keys.py", "def f():\n    from .models import load", "imports models"),
+    "for types": (
+        "treering/keys.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .images import X",
+        "keys.py:3: room keys",
+    ),
+    "by name": ("treering/keys.py", "import importlib\nimportlib.import_module('treering.models')", "imports models"),
+    "report up": ("treering/report.py", "from . import evaluation", "imports evaluation"),
+    "evaluation up": ("treering/evaluation/run.py", "from ..verification import verify", "imports verification"),
+    "matching": ("treering/matching.py", "from . import models", "imports no model"),
+    "front door": ("treering/keys.py", "import treering", "front door"),
+    "front door name": ("treering/keys.py", "from . import Watermark", "imports Watermark from the front door"),
+    "diffusers": ("treering/schedule.py", "def f():\n    import diffusers.schedulers", "imports diffusers"),
+    "transformers": ("treering/watermark.py", "from transformers import CLIPTextModel", "imports transformers"),
+    "tokenizers in cli": ("cli/main.py", "import tokenizers", "imports tokenizers"),
+    "diffusers at the front": ("treering/__init__.py", "import diffusers", "imports diffusers"),
+    "click": ("treering/report.py", "from click import echo", "imports click"),
+    "treering_cli": ("treering/__init__.py", "from treering_cli import main", "above the library"),
+    "cli": ("cli/main.py", "import cli.options", "installed as treering_cli"),
+    "print": ("treering/keys.py", "def f():\n    print(1)", "keys.py:2: calls print"),
+    "exit": ("treering/keys.py", "import sys\nsys.exit(1)", "calls sys.exit"),
+    "SystemExit": ("treering/keys.py", "raise SystemExit", "names SystemExit"),
+    "unknown room": ("treering/attic/box.py", "", "attic is on no floor: add it to FLOORS"),
+}
+
+
+@pytest.mark.parametrize(("path", "text"), GOOD.values(), ids=GOOD)
+def test_the_checker_lets_pass(tmp_path: Path, path: str, text: str) -> None:
+    plant(tmp_path, path, text)
+    assert violations(tmp_path) == []
+
+
+@pytest.mark.parametrize(("path", "text", "sentence"), BAD.values(), ids=BAD)
+def test_the_checker_catches(tmp_path: Path, path: str, text: str, sentence: str) -> None:
+    plant(tmp_path, path, text)
+    found = violations(tmp_path)
+    assert len(found) == 1
+    assert path in found[0]
+    assert sentence in found[0]
+
+
+def run_python(code: str, folder: Path) -> str:
+    """Standard output of a new interpreter that finds the installed packages, not the ones of the checkout."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("module", ["treering", "treering_cli.main"])
+def test_an_import_is_light(tmp_path: Path, module: str) -> None:
+    code = f"import sys, {module}; print(sorted(set({HEAVY}) & set(sys.modules)))"
+    assert run_python(code, tmp_path) == "[]\n"
+
+
+HELP = f"""
+import sys
+from treering_cli.main import main
+sys.argv = ["treering", "--help"]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print(sorted(set({HEAVY}) & set(sys.modules)))
+"""
+
+
+def test_help_is_light(tmp_path: Path) -> None:
+    assert run_python(HELP, tmp_path).endswith("\n[]\n")
+
+
+def test_cli_is_not_installed_under_its_folder_name(tmp_path: Path) -> None:
+    assert run_python("import importlib.util as u; print(u.find_spec('cli'))", tmp_path) == "None\n"
+
+
+def test_setup_lists_every_package() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    listed = setup["options"]["packages"].split()
+    folders = {
+        source.module if source.path.name == "__init__.py" else source.module.rpartition(".")[0]
+        for source in sources(ROOT)
+    }
+    assert sorted(listed) == sorted(folders), "list the packages of treering/ and cli/ in setup.cfg"

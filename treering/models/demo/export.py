@@ -1,0 +1,28 @@
+"""From checkpoints to the pipeline folder that ships with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import StableDiffusionPipeline
+
+from . import networks, training
+
+
+def export(work: Path, folder: Path) -> None:
+    """Write the averaged weights as a Stable Diffusion pipeline: safetensors, float16."""
+    vae = training.trained_autoencoder(work)
+    modules, tokenizer = training.denoiser(work)
+    training.Run(modules, training.DIFFUSION, work / "diffusion.safetensors").use_average()
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=modules["text"],
+        tokenizer=tokenizer,
+        unet=modules["unet"],
+        scheduler=networks.scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)

@@ -1,0 +1,154 @@
+"""Embed and detect: which rooms do what, in which order, and nothing else."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from . import images, inversion, matching, rings
+from .errors import InputError, ModelError
+from .inversion import DecoderInversion
+from .keys import Keyring, plain_noise
+from .models import LatentModel
+from .schedule import Schedule, probe
+from .types import Detection, Match, Solution
+
+STEPS, GUIDANCE, FPR = 20, 3.0, 1e-6
+"""Sampler steps and guidance of embedding; false-positive rate of detection."""
+
+
+def check(model: LatentModel, keyring: Keyring) -> None:
+    """Raise ``ModelError`` unless the keyring's marks fit the model's latents."""
+    if tuple(keyring.shape) != tuple(model.shape):
+        raise ModelError(
+            f"The keyring is for latents of {_times(keyring.shape)}, the model {model.name} has {_times(model.shape)}."
+        )
+
+
+def _times(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def embed(
+    model: LatentModel,
+    keyring: Keyring,
+    key: int | None,
+    prompts: Sequence[str],
+    seed: int = 0,
+    steps: int = STEPS,
+    guidance: float = GUIDANCE,
+) -> NDArray[np.uint8]:
+    """Make one picture a prompt, marked with class ``key`` (None: unmarked): uint8 ``[B, H, W, 3]``.
+
+    Picture i depends on ``seed + i`` and its prompt alone, not on the others.
+    """
+    check(model, keyring)
+    noise = plain_noise(keyring.shape, seed, len(prompts)) if key is None else keyring.noise(key, seed, len(prompts))
+    return generate(model, noise, prompts, steps, guidance)
+
+
+def generate(
+    model: LatentModel, noise: Tensor, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE
+) -> NDArray[np.uint8]:
+    """Noise ``[B, C, h, w]`` to pictures uint8 ``[B, H, W, 3]``."""
+    latent = inversion.sample(probe(model.scheduler(), steps), model.denoiser(prompts, guidance), noise)
+    return images.to_bytes(model.decode(latent).cpu().numpy())
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Reads marks of one keyring from pictures.
+
+    ``method``: a name of :data:`treering.inversion.METHODS` or a plan.  ``keys``: classes to search
+    (None: all of the keyring).  ``fpr``: the p-value up to which a class is named, after correction
+    for all classes searched.  ``prompt`` and ``guidance``: empty and 1, unless the prompt is known.
+    """
+
+    model: LatentModel
+    keyring: Keyring
+    method: str | DecoderInversion = inversion.DEFAULT
+    fpr: float = FPR
+    keys: Sequence[int] | None = None
+    prompt: str = ""
+    guidance: float = 1.0
+    steps: int | None = None
+    scheme: Literal["naive", "fixed-point"] = "naive"
+
+    def __post_init__(self) -> None:
+        check(self.model, self.keyring)
+        if not 0 < self.fpr < 1:
+            raise InputError("The false-positive rate must lie between 0 and 1.")
+        if self.keys is not None and (not len(self.keys) or min(self.keys) < 0):
+            raise InputError("The classes to search are numbers from 0 up, at least one.")
+
+    @cached_property
+    def plan(self) -> DecoderInversion:
+        """The decoder inversion to use."""
+        return inversion.method(self.method) if isinstance(self.method, str) else self.method
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """The sampler's steps."""
+        return probe(self.model.scheduler(), self.steps or self.keyring.steps)
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return f"{self.model.name}:{self.model.fingerprint}"
+
+    def latent(self, pictures: NDArray[np.uint8]) -> Solution:
+        """Pictures uint8 ``[B, H, W, 3]`` to latents."""
+        pixels = torch.from_numpy(images.to_float(pictures))
+        return inversion.invert_decoder(self.model, pixels, self.plan)
+
+    def noise(self, latent: Tensor) -> Tensor:
+        """Latents to noise, both ``[B, C, h, w]``."""
+        f = self.model.denoiser([self.prompt] * len(latent), self.guidance)
+        return inversion.invert_sampler(self.schedule, f, latent, self.scheme)
+
+    def match(self, noise: Tensor) -> list[Match]:
+        """Noise ``[B, C, h, w]`` against the keyring."""
+        cells = self.keyring.cells()
+        points = rings.coefficients(noise.cpu(), cells)
+        coefficients, cell = points.numpy(), cells.cell.numpy()
+        if not self.keyring.pattern.secret:
+            return matching.match_public(coefficients, self.keyring.values(range(self.keyring.classes)), cell)
+        means = rings.read(points, cells).numpy()
+        blocks = self.keyring.blocks(self.keys)
+        return matching.match(coefficients, means, blocks, self.keyring.weights(), cell, self.keyring.pattern.real)
+
+    def __call__(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
+        """One result a picture; a picture's result does not depend on the others."""
+        return [
+            self._detect(picture[None], tuple(notes[i]) if i < len(notes) else ())
+            for i, picture in enumerate(pictures)
+        ]
+
+    def _detect(self, picture: NDArray[np.uint8], notes: tuple[str, ...]) -> Detection:
+        started = time.perf_counter()
+        solution = self.latent(picture)
+        match = self.match(self.noise(solution.value))[0]
+        p = 10.0**match.log10_p if math.isfinite(match.log10_p) else 1.0
+        return Detection(
+            key=match.key if p <= self.fpr else None,
+            p_value=p,
+            log10_p=match.log10_p,
+            best_key=match.key,
+            z=match.z,
+            classical_log10_p=match.classical_log10_p,
+            model=self._fingerprint,
+            keyring=self.keyring.id,
+            method=self.method if isinstance(self.method, str) else type(self.plan.method).__name__,
+            evaluations=int(solution.evaluations[0]),
+            status=solution.status[0].name.lower(),
+            seconds=round(time.perf_counter() - started, 3),
+            notes=notes,
+        )
