@@ -28,13 +28,13 @@ _HOMES = {
     "load_model": "models",
 }
 
-__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604
+__all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
     from .errors import TreeringError as TreeringError
     from .keys import Keyring as Keyring
     from .keys import Pattern as Pattern
-    from .models import load as load_model
+    from .models import load as load_model  # noqa: F401
     from .types import Detection as Detection
     from .watermark import Detector as Detector
     from .watermark import embed as embed

@@ -103,25 +103,24 @@ def _untouched(latent: Tensor) -> Solution:
     return Solution(latent, nothing, evaluations, (Status.CONVERGED,) * count, torch.zeros(0, count))
 
 
-def _gradient(
-    model: LatentModel, pixels: Tensor, start: Tensor, budget: int, rate: float = 0.1
-) -> Solution:
+def _gradient(model: LatentModel, pixels: Tensor, start: Tensor, budget: int, rate: float = 0.1) -> Solution:
     """The baseline of Hong et al. 2024: Adam on ||D(z) - x||^2, rate 0.1 with the same schedule."""
     schedule = Adam(rate)
     values, traces = [], []
-    for x, z0 in zip(pixels.split(1), start.split(1), strict=True):
+    for i in range(len(pixels)):
+        x, z0 = pixels[i : i + 1], start[i : i + 1]
         z = z0.clone().requires_grad_(True)
         optimizer = torch.optim.Adam([z], lr=rate)
-        trace = []
+        errors = []
         for k in range(budget):
             optimizer.param_groups[0]["lr"] = rate * schedule.factor(k, budget)
             optimizer.zero_grad()
-            loss = ((model.decode_with_gradient(z) - x) ** 2).mean()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss: Tensor = ((model.decode_with_gradient(z) - x) ** 2).mean()
+            loss.backward()
             optimizer.step()
-            trace.append(float(loss.detach()) ** 0.5)
+            errors.append(float(loss.detach()) ** 0.5)
         values.append(z.detach())
-        traces.append(torch.tensor(trace))
+        traces.append(torch.tensor(errors))
     trace = torch.stack(traces, 1)
     count = len(pixels)
     last = trace[-1] if budget else torch.full((count,), math.nan)

@@ -195,11 +195,11 @@ class Keyring:
         A file that exists is replaced only with ``overwrite``: a lost secret cannot be made again.
         """
         text = json.dumps(self.as_dict(secret=True), indent=2) + "\n"
+        if path.exists() and not overwrite:
+            raise KeyringError(f"{path} exists already; a lost keyring cannot be made again.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _write_private(path, text, overwrite)
-        except FileExistsError:
-            raise KeyringError(f"{path} exists already; a lost keyring cannot be made again.") from None
         except OSError as error:
             raise KeyringError(f"The keyring {path} cannot be written: {error.strerror or error}.") from error
 
@@ -278,7 +278,7 @@ def _parse(path: Path, data: bytes) -> Keyring:
             raise KeyringError(
                 f"The keyring {path} has version {content.get('version')!r}; this treering reads version {VERSION}."
             )
-        pattern = {k: tuple(v) if isinstance(v, list) else v for k, v in content["pattern"].items()}
+        pattern: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["pattern"].items()}
         keyring = Keyring(
             secret=bytes.fromhex(content["secret"]),
             pattern=Pattern(**pattern),

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ def null_deviation(means: Complexes, weights: Floats, real: bool) -> Floats:
 def scores(means: Complexes, values: Complexes, weights: Floats, real: bool) -> Floats:
     """Standardised scores z ``[B, K]`` of means ``[B, D]`` against key values ``[K, D]``."""
     deviation = null_deviation(means, weights, real)
-    weighted = means * weights
+    weighted: NDArray[Any] = means * weights
     if real:
         weighted = weighted.real + 0j
     unit = weighted / np.where(deviation > 0, deviation, np.inf)[:, None]

@@ -128,8 +128,7 @@ class Detector:
     def __call__(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
         """One result a picture; a picture's result does not depend on the others."""
         return [
-            self._detect(picture[None], tuple(notes[i]) if i < len(notes) else ())
-            for i, picture in enumerate(pictures)
+            self._detect(picture[None], tuple(notes[i]) if i < len(notes) else ()) for i, picture in enumerate(pictures)
         ]
 
     def _detect(self, picture: NDArray[np.uint8], notes: tuple[str, ...]) -> Detection:

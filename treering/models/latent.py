@@ -60,7 +60,13 @@ class LatentModel:
         """16 hexadecimal digits that change with the configuration or the weights."""
         digest = hashlib.sha256()
         for network in (self.vae, self.unet, self.text_encoder):
-            config = {k: v for k, v in dict(network.config.to_dict() if hasattr(network.config, "to_dict") else network.config).items() if not k.startswith("_")}
+            config = {
+                k: v
+                for k, v in dict(
+                    network.config.to_dict() if hasattr(network.config, "to_dict") else network.config
+                ).items()
+                if not k.startswith("_")
+            }
             digest.update(json.dumps(config, sort_keys=True, default=str).encode())
             tensors = list(network.parameters())
             for tensor in (tensors[0], tensors[len(tensors) // 2], tensors[-1]):
@@ -79,7 +85,8 @@ class LatentModel:
 
     def _one_by_one(self, x: Tensor) -> Iterator[Tensor]:
         """Rows as the networks take them: one at a time on a CPU, all at once elsewhere."""
-        return iter(x.split(1 if self.device.type == "cpu" else max(len(x), 1)))
+        rows = 1 if self.device.type == "cpu" else max(len(x), 1)
+        return (x[i : i + rows] for i in range(0, len(x), rows))
 
     def _cast(self, x: Tensor) -> Tensor:
         x = x.to(self.device, self.vae.dtype)
@@ -201,19 +208,29 @@ def _from_folder(name: str, folder: Path) -> LatentModel:
     try:
         index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
         scheduler = getattr(diffusers, index["scheduler"][1])
-        if index["unet"][1] != "UNet2DConditionModel" or index["vae"][1] != "AutoencoderKL" or "text_encoder_2" in index:
-            raise ModelError(f"The model {name} is a {index.get('_class_name')}; only Stable Diffusion 1 and 2 are known.")
+        if (
+            index["unet"][1] != "UNet2DConditionModel"
+            or index["vae"][1] != "AutoencoderKL"
+            or "text_encoder_2" in index
+        ):
+            raise ModelError(
+                f"The model {name} is a {index.get('_class_name')}; only Stable Diffusion 1 and 2 are known."
+            )
         options = {"use_safetensors": True, "low_cpu_mem_usage": False, "local_files_only": True}
         return LatentModel(
             name,
             diffusers.AutoencoderKL.from_pretrained(folder / "vae", **options),
             diffusers.UNet2DConditionModel.from_pretrained(folder / "unet", **options),
-            transformers.CLIPTextModel.from_pretrained(folder / "text_encoder", use_safetensors=True, local_files_only=True),
+            transformers.CLIPTextModel.from_pretrained(
+                folder / "text_encoder", use_safetensors=True, local_files_only=True
+            ),
             transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
             scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise ModelError(f"The model {name} cannot be loaded: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error
+        raise ModelError(
+            f"The model {name} cannot be loaded: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        ) from error
 
 
 @contextlib.contextmanager

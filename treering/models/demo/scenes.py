@@ -10,14 +10,14 @@ for 256 x 256) and *captioned*.  Scene number ``i`` of seed ``s`` is the same on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 
 TIMES = ("day", "dawn", "sunset", "night")
 TERRAINS = ("mountains", "snowy mountains", "hills", "desert", "sea")
@@ -148,9 +148,7 @@ def _line(rng: np.random.Generator, size: int, knots: int, octaves: int = 1, gai
     return total
 
 
-def _field(
-    rng: np.random.Generator, size: int, knots: tuple[int, int], octaves: int = 1, gain: float = 0.5
-) -> Array:
+def _field(rng: np.random.Generator, size: int, knots: tuple[int, int], octaves: int = 1, gain: float = 0.5) -> Array:
     """Smooth noise ``[size, size]``; ``knots`` down and across."""
     total = np.zeros((size, size), np.float32)
     for octave in range(octaves):
@@ -163,7 +161,7 @@ def _field(
 # ----------------------------------------------------------------------------------- drawing
 
 
-def _rgb(colour: Sequence[float]) -> Array:
+def _rgb(colour: ArrayLike) -> Array:
     return np.asarray(colour, np.float32)
 
 
@@ -197,7 +195,11 @@ def _sky(scene: Scene, rng: np.random.Generator, size: int, horizon: float) -> t
     strength = 0.5 if scene.body != "none" else 0.25
     if scene.time == "night":
         strength *= 0.3
-    _over(picture, _rgb(light.glow), strength * np.exp(-((distance / 0.22) ** 2)) + 0.25 * strength * np.exp(-distance / 0.3))
+    _over(
+        picture,
+        _rgb(light.glow),
+        strength * np.exp(-((distance / 0.22) ** 2)) + 0.25 * strength * np.exp(-distance / 0.3),
+    )
     if scene.stars:
         _stars(picture, rng, size, horizon)
     if scene.body != "none":
@@ -274,7 +276,7 @@ def _ground(
     scene: Scene,
     size: int,
     top: float,
-    base: Sequence[float],
+    base: ArrayLike,
     haze: Array,
     near: float,
     rise: float,
@@ -291,14 +293,14 @@ def _ground(
     return edge.astype(np.float32)
 
 
-def _dunes(picture: Array, rng: np.random.Generator, scene: Scene, size: int, top: float, haze: Array, near: float) -> None:
+def _dunes(
+    picture: Array, rng: np.random.Generator, scene: Scene, size: int, top: float, haze: Array, near: float
+) -> None:
     """A dune chain: a lit side and a shadowed side under every crest."""
     light = LIGHTS[scene.time]
-    y, x = _grid(size)
+    y, _ = _grid(size)
     edge = top + 0.05 * _line(rng, size, int(rng.integers(2, 5)))
-    crest = np.interp(
-        np.arange(size), np.linspace(0, size, 5), rng.uniform(-0.05, 0.05, 5)
-    ).astype(np.float32)
+    crest = np.interp(np.arange(size), np.linspace(0, size, 5), rng.uniform(-0.05, 0.05, 5)).astype(np.float32)
     edge = edge + 0.5 * crest
     bend = np.gradient(edge) * size
     depth = y - edge[None, :]
@@ -331,7 +333,9 @@ def _water(
     _over(picture, colour.astype(np.float32), _step(y - shore, size) * np.ones_like(x))
 
 
-def _tree(picture: Array, rng: np.random.Generator, kind: str, light: Light, foot: float, column: float, height: float) -> None:
+def _tree(
+    picture: Array, rng: np.random.Generator, kind: str, light: Light, foot: float, column: float, height: float
+) -> None:
     """One tree, ``height`` pixels tall, standing at ``(foot, column)`` in pixels."""
     size = picture.shape[0]
     top, left = max(int(foot - height) - 2, 0), max(int(column - 0.5 * height) - 2, 0)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +42,7 @@ class Plan:
 
 
 AUTOENCODER = Plan(steps=3000, batch=4, rate=1.2e-3)
+REFINEMENT = Plan(steps=2400, batch=4, rate=6e-4, warmup=50, seed=1)
 DIFFUSION = Plan(steps=2600, batch=16, rate=6e-4, ema=0.997)
 
 
@@ -105,7 +107,7 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.plan, self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
         self.optimizer.step()
         keep = min(self.plan.ema, (1 + self.step) / (10 + self.step))
@@ -142,7 +144,7 @@ class Run:
 
 def to_pixels(pictures: np.ndarray) -> Tensor:
     """uint8 ``[B, H, W, 3]`` to float32 ``[B, 3, H, W]`` in [-1, 1], channels last in memory."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def _crops(pictures: np.ndarray, rng: np.random.Generator, count: int, size: int) -> Tensor:
@@ -155,18 +157,27 @@ def _crops(pictures: np.ndarray, rng: np.random.Generator, count: int, size: int
     return to_pixels(np.stack(crops))
 
 
-def train_autoencoder(work: Path, plan: Plan = AUTOENCODER) -> None:
-    """Train on crops of 128 pixels, the last third on whole pictures; then normalise the latent."""
-    torch.manual_seed(plan.seed)
-    vae = networks.autoencoder().to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
-    run = Run(vae, plan, work / "autoencoder.safetensors")
-    pictures = data.pictures(work)
+def train_autoencoder(work: Path) -> None:
+    """Two runs, the second from the weights of the first; both end on whole pictures."""
+    torch.manual_seed(AUTOENCODER.seed)
+    vae = _network(networks.autoencoder())
+    _train_autoencoder(Run(vae, AUTOENCODER, work / "autoencoder.safetensors"), data.pictures(work))
+    _train_autoencoder(Run(vae, REFINEMENT, work / "refinement.safetensors"), data.pictures(work))
+
+
+def _network(module: Any) -> Any:
+    return module.to(device(), memory_format=torch.channels_last)
+
+
+def _train_autoencoder(run: Run, pictures: np.ndarray) -> None:
+    """Absolute and squared error of crops of 128 pixels, in the last third of whole pictures."""
+    vae, plan = run.module, run.plan
 
     def loss_at(step: int) -> Tensor:
         rng = np.random.default_rng([plan.seed, 1, step])
         whole = step >= plan.steps * 2 // 3
-        pixels = _crops(pictures, rng, *((max(plan.batch // 4, 1), 256) if whole else (plan.batch, 128)))
-        pixels = pixels.to(device())
+        shape = (max(plan.batch // 4, 1), 256) if whole else (plan.batch, 128)
+        pixels = _crops(pictures, rng, *shape).to(device())
         mean = networks.latent_mean(vae, pixels)
         noise = torch.from_numpy(rng.standard_normal(mean.shape, np.float32)).to(mean.device)
         error = networks.reconstruct(vae, mean + math.exp(networks.LOG_VARIANCE / 2) * noise) - pixels
@@ -176,10 +187,10 @@ def train_autoencoder(work: Path, plan: Plan = AUTOENCODER) -> None:
 
 
 @torch.no_grad()
-def trained_autoencoder(work: Path, plan: Plan = AUTOENCODER) -> nn.Module:
+def trained_autoencoder(work: Path) -> nn.Module:
     """The averaged autoencoder, its latent normalised on 256 training pictures."""
-    vae = networks.autoencoder().to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
-    Run(vae, plan, work / "autoencoder.safetensors").use_average()
+    vae = _network(networks.autoencoder())
+    Run(vae, REFINEMENT, work / "refinement.safetensors").use_average()
     pictures = data.pictures(work)
     batches = [to_pixels(pictures[i : i + 8]).to(device()) for i in range(0, min(256, len(pictures)), 8)]
     latents = torch.cat([networks.latent_mean(vae, batch) for batch in batches])
@@ -212,7 +223,7 @@ def denoiser(work: Path) -> tuple[nn.ModuleDict, words.Tokenizer]:
     torch.manual_seed(DIFFUSION.seed)
     text = networks.text_encoder(len(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id)
     modules = nn.ModuleDict({"unet": networks.unet(), "text": text})
-    return modules.to(device(), memory_format=torch.channels_last), tokenizer  # type: ignore[call-overload]
+    return _network(modules), tokenizer
 
 
 def train_diffusion(work: Path, plan: Plan = DIFFUSION) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import torch
@@ -22,7 +23,11 @@ def tokenizer(captions: Sequence[str]) -> CLIPTokenizer:
     backend = Backend(models.BPE(end_of_word_suffix="</w>"))
     backend.normalizer = normalizers.Lowercase()
     backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Punctuation(),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
     )
     backend.train_from_iterator(
         sorted(set(captions)),
@@ -38,10 +43,9 @@ def tokenizer(captions: Sequence[str]) -> CLIPTokenizer:
 
 
 def _merges(state: bytes) -> list[tuple[str, str]]:
-    import json
-
     rows = json.loads(state)["merges"]
-    return [tuple(row.split(" ")) if isinstance(row, str) else tuple(row) for row in rows]
+    pairs = [row.split(" ") if isinstance(row, str) else row for row in rows]
+    return [(first, second) for first, second in pairs]
 
 
 def tokens(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:

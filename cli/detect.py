@@ -1,0 +1,147 @@
+"""``treering detect``: which mark a picture carries, for a few pictures."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .console import FAILED, SOME_FAILED, Failure, NoAnswer, complain, emit, p_text, sentences, shown
+from .options import (
+    ModelChoice,
+    Reading,
+    json_option,
+    keyring_option,
+    keyring_path,
+    model_options,
+    reading_options,
+)
+
+if TYPE_CHECKING:
+    from treering.keys import Keyring
+    from treering.types import Detection
+    from treering.watermark import Detector
+
+NOT_MARKED = 1
+
+
+@click.command(short_help="Read the mark of pictures.")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@keyring_option
+@model_options
+@reading_options
+@click.option("--exit-code", is_flag=True, help="Let the exit code say whether all pictures are marked; see above.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    images: tuple[str, ...],
+    keyring: Path | None,
+    model: ModelChoice,
+    reading: Reading,
+    exit_code: bool,
+    as_json: bool,
+) -> None:
+    """Read the mark of pictures: class or none, p-value, time.
+
+    The p-value is the probability that a picture made without this keyring looks marked as strongly, with all
+    classes searched together. IMAGE is a file (PNG, JPEG, WebP, TIFF, BMP, ...) or - for standard input; `treering
+    verify` checks folders.
+
+    \b
+    Exit codes:
+      0  all pictures were read, marked or not
+      1  an error; also when the only picture cannot be read
+      2  wrong usage
+      3  some of several pictures could not be read
+    With --exit-code, 1 has one meaning:
+      0  all pictures are marked
+      1  all were read and at least one is not marked
+      2  wrong usage
+      3  not known, because of an error
+
+    --json prints one object for each picture: file, key (a number or null), p_value, log10_p and the rest; or file
+    and error.
+    """
+    with sentences(NoAnswer if exit_code else Failure):
+        reader = _load(keyring, model, reading)
+        results = _run(reader, images, as_json)
+    ctx.exit(_code_of_marks(results) if exit_code else _code(results))
+
+
+Results = Sequence["Detection | None"]
+"""One for each picture; None where it could not be read."""
+
+
+def _code(results: Results) -> int:
+    if None not in results:
+        return 0
+    return FAILED if len(results) == 1 else SOME_FAILED
+
+
+def _code_of_marks(results: Results) -> int:
+    if None in results:
+        return SOME_FAILED
+    return NOT_MARKED if any(result is not None and result.key is None for result in results) else 0
+
+
+class _Reader:
+    """Reads pictures; the model is loaded for the first that is a picture."""
+
+    def __init__(self, keyring: Keyring, model: ModelChoice, reading: Reading) -> None:
+        self.keyring, self.model, self.reading = keyring, model, reading
+
+    @cached_property
+    def detector(self) -> Detector:
+        return self.reading.detector(self.model.load(self.keyring.model), self.keyring)
+
+    def __call__(self, name: str) -> Detection:
+        from treering import images
+        from treering.errors import ImageError
+
+        if name != "-" and os.path.isdir(name):
+            raise ImageError(f"{name} is a folder; check it with `treering verify {name}`.")
+        source = sys.stdin.buffer if name == "-" else Path(name)
+        label = "Standard input" if name == "-" else name
+        picture = images.read(source, self.keyring.image_size, label)
+        return self.detector(picture.pixels[None], [picture.notes])[0]
+
+
+def _load(path: Path | None, model: ModelChoice, reading: Reading) -> _Reader:
+    from treering.keys import Keyring
+
+    return _Reader(Keyring.load(keyring_path(path)), model, reading)
+
+
+def _run(reader: _Reader, names: Sequence[str], as_json: bool) -> list[Detection | None]:
+    width = min(max(len(shown(name)) for name in names), 60)
+    return [_one(reader, name, width, as_json) for name in names]
+
+
+def _one(reader: _Reader, name: str, width: int, as_json: bool) -> Detection | None:
+    from treering.errors import ImageError
+
+    try:
+        detection = reader(name)
+    except ImageError as error:
+        complain(str(error))
+        if as_json:
+            emit({"file": name, "error": str(error)})
+        return None
+    if as_json:
+        emit({"file": name, **detection.as_dict()})
+    else:
+        click.echo(f"{shown(name):<{width}}  {line(detection)}")
+    return detection
+
+
+def line(detection: Detection) -> str:
+    """A detection for people."""
+    answer = "none" if detection.key is None else f"key {detection.key}"
+    notes = f"  ({' '.join(detection.notes)})" if detection.notes else ""
+    return f"{answer:<8}  p = {p_text(detection.log10_p):<9}  {detection.seconds:.1f} s{notes}"

@@ -1,0 +1,285 @@
+"""``treering verify``: a folder of pictures checked, counted and compared with labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import treering
+
+from .console import SOME_FAILED, Failure, complain, emit, on_terminal, say, sentences, shown
+from .options import (
+    KEYRING_VARIABLE,
+    ModelChoice,
+    Reading,
+    json_option,
+    keyring_option,
+    keyring_path,
+    model_options,
+    reading_options,
+)
+
+if TYPE_CHECKING:
+    from treering.keys import Keyring
+    from treering.models import LatentModel
+    from treering.verification import Item, Progress, Summary
+
+MANIFEST, KEYRING = "manifest.csv", "keyring.json"
+"""What a folder may bring along: the classes of its pictures, and the public keyring of their marks."""
+
+RESULTS = "treering-results"
+_COMPLAINTS = 20
+
+
+@click.command(short_help="Check a folder of pictures and count what is found.")
+@click.argument("source", type=click.Path(path_type=Path), metavar="FOLDER|MANIFEST")
+@click.option(
+    "--labels",
+    metavar="folders|FILE|none",
+    show_default=f"{MANIFEST} of the folder if it has one, else none",
+    help="Where the true classes come from: the names of the folders that the pictures lie in (2, key-2, none, "
+    "unmarked), a CSV file with the columns file and key, or nowhere.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    show_default=f"{RESULTS}/NAME, with the folder's name",
+    help="Folder for the results.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    show_default="1 on a CPU, else 8",
+    help="Pictures read at a time; results are saved after every batch.",
+)
+@keyring_option
+@model_options
+@reading_options
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    source: Path,
+    labels: str | None,
+    output: Path | None,
+    batch: int | None,
+    keyring: Path | None,
+    model: ModelChoice,
+    reading: Reading,
+    as_json: bool,
+) -> None:
+    """Check all pictures in a folder and in the folders below it, or those that a manifest names.
+
+    Prints how many pictures of which class were found and, where the true classes are known, the confusion matrix,
+    accuracy and false positives with 95 % intervals (Wilson). A public keyring.json in the folder is used unless
+    you name a keyring.
+
+    Results are saved as they come: the same command goes on where it was stopped. The folder that is checked stays
+    as it is. In --output lie afterwards results.jsonl (one line for each picture), summary.json and, with labels,
+    confusion.md and confusion.png.
+
+    \b
+    Manifest: a CSV file with the header file,key; files are relative to it, key is a number or none.
+    --json prints one object: the summary. Exit code 3: some files could not be read.
+    """
+    with sentences(interrupted="Interrupted; the same command goes on where it stopped."):
+        items = _items(source, labels)
+        ring = _keyring(_folder(source), keyring)
+        folder = output or _default_output(_folder(source))
+        summary = _verify(items, ring, model, reading, folder, batch)
+    _report(summary, ring, folder, as_json)
+    ctx.exit(SOME_FAILED if summary.failed else 0)
+
+
+# Which pictures
+
+
+def _folder(source: Path) -> Path:
+    return source if source.is_dir() else source.parent
+
+
+def _items(source: Path, labels: str | None) -> list[Item]:
+    from treering import images, verification
+
+    if source.is_dir():
+        items = _labelled(source, verification.find(source), labels)
+    elif source.suffix.lower() in images.SUFFIXES and source.exists():
+        raise Failure(f"{source} is a picture; read it with `treering detect {source}`.")
+    elif not source.exists():
+        raise Failure(f"There is no folder or manifest {source}.")
+    elif labels not in (None, str(source)):
+        raise click.UsageError("A manifest has labels of its own; leave --labels out.")
+    else:
+        items = verification.labels_from_manifest(source)
+    if not items:
+        raise Failure(f"There are no pictures in {source}.")
+    return items
+
+
+def _labelled(folder: Path, items: list[Item], labels: str | None) -> list[Item]:
+    from treering import verification
+
+    if labels is None and (folder / MANIFEST).is_file():
+        say(f"Labels are taken from {folder / MANIFEST}.")
+        labels = str(folder / MANIFEST)
+    if labels == "folders":
+        return verification.labels_from_folders(items)
+    if labels in (None, "none") or not items:
+        return items
+    return verification.labels_from_manifest(Path(labels or ""), items)
+
+
+# With which keyring, and where to
+
+
+def _keyring(folder: Path, given: Path | None) -> Keyring:
+    """The keyring that was named, else the folder's if it is public, else the user's own."""
+    from treering.keys import Keyring
+
+    named = given is not None or bool(os.environ.get(KEYRING_VARIABLE))
+    public = None if named else _public_keyring(folder / KEYRING)
+    return public or Keyring.load(keyring_path(given))
+
+
+def _public_keyring(path: Path) -> Keyring | None:
+    from treering.errors import KeyringError
+    from treering.keys import Keyring
+
+    if not path.is_file():
+        return None
+    try:
+        keyring = Keyring.load(path)
+    except KeyringError as error:
+        say(f"The folder's keyring is not used: {error}")
+        return None
+    if not keyring.public:
+        say(f"The folder's keyring is not used, because it is not public; --keyring {path} uses it.")
+        return None
+    say(f"The folder's public keyring {path} is used; --keyring names another.")
+    return keyring
+
+
+def _default_output(folder: Path) -> Path:
+    """``treering-results/NAME``, here; beside the checked folder where here is in it."""
+    checked = folder.resolve()
+    path = Path(RESULTS, checked.name or "root")
+    if not path.resolve().is_relative_to(checked):
+        return path
+    if checked.parent == checked:
+        raise Failure("Results must not go into the folder that is checked; name a folder for them with --output.")
+    return checked.parent / path
+
+
+# The run
+
+
+def _verify(
+    items: Sequence[Item], keyring: Keyring, choice: ModelChoice, reading: Reading, output: Path, batch: int | None
+) -> Summary:
+    from treering import verification
+
+    model = choice.load(keyring.model)
+    detector = reading.detector(model, keyring)
+    settings = _settings(keyring, model, choice, reading)
+    with _bar(len(items)) as progress:
+        return verification.verify(
+            items,
+            detector,
+            output,
+            settings,
+            batch=batch or (1 if choice.device == "cpu" else 8),
+            size=model.image_size,
+            progress=progress,
+        )
+
+
+def _settings(keyring: Keyring, model: LatentModel, choice: ModelChoice, reading: Reading) -> dict[str, Any]:
+    """All that a result depends on besides the picture."""
+    keys = keyring.as_dict()
+    how = dataclasses.asdict(reading) | {"keys": _spans(reading.keys)}
+    return {
+        "treering": treering.__version__,
+        "keyring": {name: keys[name] for name in ("id", "classes", "steps")},
+        "model": f"{model.name}:{model.fingerprint}",
+        "device": choice.device,
+        "dtype": choice.dtype,
+        **how,
+    }
+
+
+def _spans(keys: Sequence[int] | None) -> str | None:
+    if isinstance(keys, range):
+        return f"{keys.start}-{keys.stop - 1}"
+    return None if keys is None else ",".join(map(str, keys))
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[Progress], None] | None]:
+    """A progress bar with rate and remaining time, if there is a terminal."""
+    if not on_terminal():
+        yield None
+        return
+    bar = click.progressbar(
+        length=total, file=sys.stderr, width=30, show_pos=True, show_eta=False, item_show_func=_pace
+    )
+    with bar:
+        yield lambda progress: bar.update(progress.done - bar.pos, progress)
+
+
+def _pace(progress: Progress | None) -> str | None:
+    if progress is None or progress.remaining is None:
+        return None
+    return f"{_rate(progress.rate)}, {_clock(progress.remaining)} left"
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:.1f} a second" if rate >= 1 else f"{1 / rate:.1f} s each"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+# What came out
+
+
+def _report(summary: Summary, keyring: Keyring, output: Path, as_json: bool) -> None:
+    for name, sentence in summary.failed[:_COMPLAINTS]:
+        complain(sentence if name in sentence else f"{name}: {sentence}")
+    if len(summary.failed) > _COMPLAINTS:
+        say(f"{len(summary.failed) - _COMPLAINTS} more errors are in {output / 'results.jsonl'}.")
+    for note in summary.notes:
+        say(note)
+    if as_json:
+        return emit({**summary.as_dict(), "keyring": keyring.id, "output": str(output)})
+    for line in _lines(summary):
+        click.echo(line)
+    click.echo(f"Results are in {shown(str(output))}")
+
+
+def _lines(summary: Summary) -> Iterator[str]:
+    from treering import report
+
+    earlier = f", {summary.resumed} of them earlier" if summary.resumed else ""
+    failed = f"; {len(summary.failed)} could not be read" if summary.failed else ""
+    yield f"Checked {summary.checked + summary.resumed} of {summary.total} pictures{earlier}{failed}."
+    yield "Found: " + ", ".join(f"{_name(key)} {count}x" for key, count in summary.found.items())
+    if summary.confusion:
+        yield f"\n{report.confusion_text(summary.confusion)}\n"
+        yield from report.rate_lines(summary.confusion)
+        yield ""
+
+
+def _name(key: int | None) -> str:
+    return "none" if key is None else f"key {key}"

@@ -1,0 +1,86 @@
+"""Probed coefficients: whole samplers agree with diffusers' own, and what cannot be inverted is refused."""
+
+import diffusers
+import pytest
+import torch
+
+from treering.errors import SamplerError
+from treering.inversion import invert_sampler, sample
+from treering.schedule import probe, rectified_flow
+
+BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+DDIM = {**BETAS, "clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
+SCHEDULERS = {
+    "ddim": lambda: diffusers.DDIMScheduler(**DDIM),
+    "ddim v": lambda: diffusers.DDIMScheduler(**DDIM, prediction_type="v_prediction"),
+    "ddim sample": lambda: diffusers.DDIMScheduler(**DDIM, prediction_type="sample"),
+    "ddim zero snr": lambda: diffusers.DDIMScheduler(
+        **DDIM, prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing"
+    ),
+    "euler": lambda: diffusers.EulerDiscreteScheduler(**BETAS),
+    "euler v": lambda: diffusers.EulerDiscreteScheduler(**BETAS, prediction_type="v_prediction"),
+    "flow matching": lambda: diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+}
+
+
+def model(x, time, rows):
+    """A formula in place of a network: smooth, bounded, depends on time."""
+    return 0.2 * torch.tanh(x + 0.001 * time)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_the_affine_steps_are_the_schedulers_own(name):
+    scheduler = SCHEDULERS[name]()
+    schedule = probe(scheduler, 12)
+    noise = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    ours = sample(schedule, model, noise)
+    scheduler.set_timesteps(12)
+    x = noise * float(scheduler.init_noise_sigma if hasattr(scheduler, "init_noise_sigma") else 1.0)
+    for t in scheduler.timesteps:
+        scaled = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
+        x = scheduler.step(model(scaled, float(t), None), t, x).prev_sample
+    assert torch.allclose(ours, x, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_fixed_point_inversion_returns_to_the_noise(name):
+    if name == "ddim sample":
+        pytest.skip("a model that predicts the sample by a tanh has no unique inverse")
+    schedule = probe(SCHEDULERS[name](), 12)
+    noise = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    latent = sample(schedule, model, noise)
+    exact = invert_sampler(schedule, model, latent, "fixed-point", 1e-6, 100)
+    naive = invert_sampler(schedule, model, latent, "naive")
+    assert (exact - noise).abs().max() < 1e-2
+    assert (exact - noise).square().mean() <= (naive - noise).square().mean()
+
+
+def test_the_scheduler_is_left_as_it_was():
+    scheduler = SCHEDULERS["ddim"]()
+    scheduler.set_timesteps(7)
+    before = scheduler.timesteps.clone()
+    probe(scheduler, 12)
+    assert torch.equal(scheduler.timesteps, before)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "sentence"),
+    [
+        (lambda: diffusers.DDIMScheduler(**BETAS, clip_sample=True), "clip_sample=True"),
+        (lambda: diffusers.DDIMScheduler(**DDIM, thresholding=True), "thresholding=True"),
+        (lambda: diffusers.EulerAncestralDiscreteScheduler(**BETAS), "not an affine, history-free"),
+        (lambda: diffusers.DDPMScheduler(**BETAS, clip_sample=False), "not an affine, history-free"),
+        (lambda: diffusers.PNDMScheduler(**BETAS, skip_prk_steps=True), "not an affine, history-free"),
+        (lambda: diffusers.DPMSolverMultistepScheduler(**BETAS), "not an affine, history-free"),
+    ],
+)
+def test_what_cannot_be_inverted_is_refused(scheduler, sentence):
+    with pytest.raises(SamplerError, match=sentence):
+        probe(scheduler(), 10)
+
+
+def test_rectified_flow_is_euler():
+    schedule = rectified_flow(4)
+    assert [step.time for step in schedule.steps] == [1000, 750, 500, 250]
+    noise = torch.zeros(1, 4, 2, 2)
+    assert torch.allclose(sample(schedule, lambda x, t, rows: torch.ones_like(x), noise), torch.ones(1, 4, 2, 2))

@@ -1,0 +1,1 @@
+"""How well marks are read: confusion matrices, attacks and the paper's experiments."""

@@ -1,0 +1,35 @@
+"""Run a study: ``python -m treering.evaluation NAME``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Print the study's table; progress goes to stderr."""
+    parser = argparse.ArgumentParser(prog="python -m treering.evaluation", description=__doc__)
+    parser.add_argument("name", choices=("decoder-inversion", "patterns", "accuracy", "speed"))
+    parser.add_argument("--output", type=Path, default=Path("out/studies"), help="folder for tables and rows")
+    parser.add_argument("--count", type=int, default=None, help="pictures")
+    parser.add_argument("--model", default="demo", help="demo or a pipeline folder")
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    if arguments.name == "speed":
+        from .speed import speed
+
+        print(speed(arguments.output))
+        return
+    from ..keys import Keyring
+    from ..models import load
+    from .studies import COUNTS, SECRET, STUDIES
+
+    model = load(arguments.model)
+    keyring = Keyring(secret=SECRET, shape=model.shape, image_size=model.image_size, public=True)
+    study, count = STUDIES[arguments.name], arguments.count or COUNTS[arguments.name]
+    print(study(model, keyring, arguments.output, count, lambda text: print(text, file=sys.stderr, flush=True)))
+
+
+if __name__ == "__main__":
+    main()

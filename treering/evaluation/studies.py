@@ -1,0 +1,286 @@
+"""The measurements behind treering's defaults and claims, on a model that really runs.
+
+``python -m treering.evaluation NAME --output DIR`` writes a Markdown table (and the raw rows) and
+prints the table.  All of them are deterministic but for the seconds.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from .. import images, inversion, report, watermark
+from ..inversion import DecoderInversion
+from ..keys import Keyring, Pattern, plain_noise
+from ..models import LatentModel
+from ..schedule import probe
+from ..solvers import Adam, Anderson, ForwardStep, InertialKM
+from .confusion import wilson
+
+Pictures = NDArray[np.uint8]
+Note = Callable[[str], None]
+
+SECRET = bytes(range(32))
+"""The studies' own secret: public, so that everybody gets the same figures."""
+
+
+def jpeg(picture: Pictures, quality: int) -> Pictures:
+    """One picture ``[H, W, 3]`` through JPEG and back."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
+    return images.read(buffer.getvalue()).pixels
+
+
+def words(model: LatentModel, seed: int) -> str:
+    """A prompt for a picture: of the demo's world, or a plain one for other models."""
+    return model.sampled_words(seed) or "a landscape photograph"
+
+
+def draw(model: LatentModel, noise: Tensor, seed: int) -> tuple[Tensor, Pictures]:
+    """Latent ``[1, C, h, w]`` and picture ``[H, W, 3]`` of one noise, as ``embed`` makes them."""
+    f = model.denoiser([words(model, seed)], watermark.GUIDANCE)
+    latent = inversion.sample(probe(model.scheduler(), watermark.STEPS), f, noise)
+    return latent, images.to_bytes(model.decode(latent).numpy())[0]
+
+
+def decibel(found: Tensor, true: Tensor) -> float:
+    """Normalised mean squared error of a latent in dB."""
+    return 10 * float(torch.log10(((found - true) ** 2).sum() / (true**2).sum()))
+
+
+# ------------------------------------------------------------------------- decoder inversion
+
+
+def _plans() -> dict[str, DecoderInversion]:
+    return {
+        "encoder": inversion.METHODS["encoder"],
+        "gradient, 20": DecoderInversion("gradient", 20),
+        "Adam (paper), 20": DecoderInversion(Adam(0.01), 20),
+        "Adam (paper), 100": DecoderInversion(Adam(0.01), 100),
+        "Adam, fixed rate, 20": DecoderInversion(Adam(0.01, schedule="fixed"), 20),
+        **{f"forward step, {n}": DecoderInversion(ForwardStep(1.0), n) for n in (1, 2, 3, 5, 8, 20)},
+        **{f"forward step, rho 0.5, {n}": DecoderInversion(ForwardStep(0.5), n) for n in (3, 8)},
+        **{f"inertial KM, {n}": DecoderInversion(InertialKM(1.0, 0.3), n) for n in (3, 8)},
+        **{f"Anderson (3), {n}": DecoderInversion(Anderson(3), n, keep="best") for n in (4, 8)},
+        f"default: {inversion.DEFAULT}": inversion.METHODS[inversion.DEFAULT],
+    }
+
+
+def decoder_inversion(model: LatentModel, keyring: Keyring, output: Path, count: int, note: Note) -> str:
+    """Methods against the latent's error and what is read, on PNG and JPEG 75."""
+    rows: dict[tuple[str, str], list[tuple[float, ...]]] = {}
+    for i in range(count):
+        seed = 2_000_000 + i
+        true, picture = draw(model, keyring.noise(i % 3, seed), seed)
+        for form, shown in (("PNG", picture), ("JPEG", jpeg(picture, 75))):
+            for name, plan in _plans().items():
+                rows.setdefault((name, form), []).append(_invert(model, keyring, plan, shown, true))
+        note(f"picture {i + 1} of {count}")
+    header = ("method", "NMSE dB, PNG", "log10 p, PNG", "NMSE dB, JPEG 75", "log10 p, JPEG 75", "evaluations", "s")
+    table = []
+    for name in _plans():
+        png, jpg = (np.median(rows[name, form], 0) for form in ("PNG", "JPEG"))
+        figures = ((png[0], 1), (png[3], 1), (jpg[0], 1), (jpg[3], 1), (png[1], 0), (png[2], 2))
+        table.append([name, *(_f(*figure) for figure in figures)])
+    return _write(output / "decoder-inversion.md", header, table)
+
+
+def _invert(
+    model: LatentModel, keyring: Keyring, plan: DecoderInversion, picture: Pictures, true: Tensor
+) -> tuple[float, ...]:
+    """NMSE in dB, evaluations, seconds, log10 p."""
+    detector = watermark.Detector(model, keyring, plan)
+    started = time.perf_counter()
+    solution = detector.latent(picture[None])
+    seconds = time.perf_counter() - started
+    log10_p = detector.match(detector.noise(solution.value))[0].log10_p
+    return decibel(solution.value, true), float(solution.evaluations[0]), seconds, log10_p
+
+
+# ---------------------------------------------------------------------------------- patterns
+
+
+def candidates() -> dict[str, Pattern]:
+    """Patterns that were compared."""
+    everything = (0, 1, 2, 3)
+    return {
+        **{f"rings, channel {c}, 1-10": Pattern("rings", (c,), (), 1, 10) for c in everything},
+        "rings, all, 1-10": Pattern("rings", everything, (), 1, 10),
+        "rings, all, 4-12": Pattern("rings", everything, (), 4, 12),
+        "real, all, 1-10": Pattern("real", everything, (), 1, 10),
+        "noise, all, 1-3": Pattern("noise", everything, (), 1, 3),
+        "noise, all, 1-6": Pattern("noise", everything, (), 1, 6),
+        "noise, all, 3-6": Pattern("noise", everything, (), 3, 6),
+        "noise, all, 4-8": Pattern("noise", everything, (), 4, 8),
+        "noise, all, 5-10": Pattern("noise", everything, (), 5, 10),
+        "noise, channel 0, 4-8": Pattern("noise", (0,), (), 4, 8),
+        "mixed, rings 0-1, noise 2-3, 4-8": Pattern("mixed", (0, 1), (2, 3), 4, 8),
+    }
+
+
+@dataclass(frozen=True)
+class Look:
+    """How pictures of one key look beside unmarked ones of the same seeds and prompts."""
+
+    diversity: float
+    coherence: float
+    radial: float
+
+
+def look(marked: Pictures, plain: Pictures) -> Look:
+    """Diversity, coherence and radial share of pictures ``[N, H, W, 3]``.
+
+    ``diversity``: mean pairwise distance of marked pictures over that of unmarked ones.
+    ``coherence``: mean cosine between the marked-minus-unmarked pictures of different seeds (0: the
+    key leaves no common trace).  ``radial``: share of the mean difference that is radially symmetric
+    about the corner or the centre, where coherent rings have their wave.
+    """
+    difference = (marked.astype(np.float32) - plain.astype(np.float32)) / 255
+    flat = difference.reshape(len(difference), -1)
+    unit = flat / np.linalg.norm(flat, axis=1, keepdims=True)
+    cosines = [float(unit[i] @ unit[j]) for i, j in combinations(range(len(unit)), 2)]
+    return Look(_spread(marked) / _spread(plain), float(np.mean(cosines)), radial_share(difference.mean((0, 3))))
+
+
+def _spread(pictures: Pictures) -> float:
+    values = pictures.astype(np.float32) / 255
+    pairs = combinations(range(len(values)), 2)
+    return float(np.mean([np.sqrt(((values[i] - values[j]) ** 2).mean()) for i, j in pairs]))
+
+
+def radial_share(mean: NDArray[np.float32]) -> float:
+    """Largest share of the energy of ``[H, W]`` in radial averages about the periodic corner or the centre."""
+    height, width = mean.shape
+    centred = mean - mean.mean()
+    shares = []
+    for row, column in ((0, 0), (height // 2, width // 2)):
+        down = np.minimum((np.arange(height) - row) % height, (row - np.arange(height)) % height)
+        across = np.minimum((np.arange(width) - column) % width, (column - np.arange(width)) % width)
+        ring = np.hypot(down[:, None], across[None, :]).astype(int).ravel()
+        counts = np.bincount(ring)
+        profile = np.bincount(ring, centred.ravel()) / np.maximum(counts, 1)
+        shares.append(float((counts * profile**2).sum() / (centred**2).sum()))
+    return max(shares)
+
+
+def patterns(model: LatentModel, keyring: Keyring, output: Path, count: int, note: Note) -> str:
+    """Power against diversity and visibility, for kinds, radii and channels."""
+    seeds = [3_000_000 + i for i in range(count)]
+    plain = np.stack([draw(model, plain_noise(keyring.shape, seed), seed)[1] for seed in seeds])
+    header = ("pattern", "cells", "z", "log10 p", "largest log10 p", "p <= 1e-6", "z, JPEG 25", "p <= 1e-6, JPEG 25")
+    table, strips = [], {"unmarked": plain}
+    for name, pattern in candidates().items():
+        ring = replace(keyring, secret=SECRET, pattern=pattern)
+        marked = np.stack([draw(model, ring.noise(0, seed), seed)[1] for seed in seeds])
+        detector = watermark.Detector(model, ring)
+        found = detector(marked)
+        worse = detector(np.stack([jpeg(picture, 25) for picture in marked]))
+        seen, strips[name] = look(marked, plain), marked
+        logs = [d.log10_p for d in found]
+        row = [name, str(len(ring.cells().count)), _f(np.median([d.z for d in found]), 1), _f(np.median(logs), 1)]
+        row += [_f(max(logs), 1), _share(found), _f(np.median([d.z for d in worse]), 1), _share(worse)]
+        table.append([*row, _f(seen.diversity, 3), _f(seen.coherence, 3), _f(seen.radial, 3)])
+        note(" | ".join(table[-1]))
+    _strips(strips, output / "patterns.jpg")
+    return _write(output / "patterns.md", (*header, "diversity", "coherence", "radial"), table)
+
+
+def _share(found: Sequence[Any]) -> str:
+    return f"{sum(d.key == 0 for d in found)}/{len(found)}"
+
+
+def _strips(rows: dict[str, Pictures], path: Path, width: int = 8, size: int = 128) -> None:
+    """One labelled row of pictures for each pattern."""
+    label = 200
+    sheet = Image.new("RGB", (label + width * size, len(rows) * size), "white")
+    pen = ImageDraw.Draw(sheet)
+    for i, (name, pictures) in enumerate(rows.items()):
+        pen.text((6, i * size + size // 2 - 6), name, fill="black")
+        for j, picture in enumerate(pictures[:width]):
+            sheet.paste(Image.fromarray(picture).resize((size, size)), (label + j * size, i * size))
+    sheet.save(path, quality=88)
+
+
+# ---------------------------------------------------------------------------------- accuracy
+
+
+ACCURACY_METHODS: dict[str, str | DecoderInversion] = {
+    "encoder": "encoder",
+    "Adam (paper), 20": DecoderInversion(Adam(0.01), 20),
+    "default": inversion.DEFAULT,
+}
+
+
+def accuracy(model: LatentModel, keyring: Keyring, output: Path, count: int, note: Note) -> str:
+    """Right class, false positives and p-values on fresh pictures: three marked for every two unmarked.
+
+    Every picture's rows are appended to ``accuracy.jsonl`` as they are known; a rerun continues.
+    """
+    store = output / "accuracy.jsonl"
+    rows = list(_lines(store))
+    done = {row["picture"] for row in rows}
+    detectors = {name: watermark.Detector(model, keyring, plan) for name, plan in ACCURACY_METHODS.items()}
+    with store.open("a", encoding="utf-8") as file:
+        for i in sorted(set(range(count)) - done):
+            key, seed = (i % 5 if i % 5 < 3 else None), 4_000_000 + i
+            noise = plain_noise(keyring.shape, seed) if key is None else keyring.noise(key, seed)
+            picture = draw(model, noise, seed)[1]
+            found = {name: detector(picture[None])[0] for name, detector in detectors.items()}
+            results = {n: {"key": d.key, "log10_p": d.log10_p, "seconds": d.seconds} for n, d in found.items()}
+            rows.append({"picture": i, "key": key, "found": results})
+            file.write(json.dumps(rows[-1]) + "\n")
+            file.flush()
+            note(f"picture {i + 1} of {count}")
+    header = ("method", "right class", "95 % interval", "false positives", "wrong class", "median log10 p", "median s")
+    return _write(output / "accuracy.md", header, [_accuracy_row(name, rows) for name in ACCURACY_METHODS])
+
+
+def _accuracy_row(name: str, rows: list[dict[str, Any]]) -> list[str]:
+    pairs = [(row["key"], row["found"][name]) for row in rows]
+    marked = [(key, found) for key, found in pairs if key is not None]
+    right = sum(found["key"] == key for key, found in marked)
+    wrong = sum(found["key"] not in (key, None) for key, found in marked)
+    false = [found["key"] is not None for key, found in pairs if key is None]
+    low, high = wilson(right, len(marked))
+    median = float(np.median([found["log10_p"] for _, found in marked]))
+    seconds = float(np.median([found["seconds"] for _, found in pairs]))
+    counts = [f"{right}/{len(marked)}", f"{low:.1%} - {high:.1%}", f"{sum(false)}/{len(false)}", str(wrong)]
+    return [name, *counts, _f(median, 1), _f(seconds, 2)]
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                yield json.loads(line)
+            except ValueError:
+                continue  # cut short by a kill
+
+
+# ------------------------------------------------------------------------------------ tables
+
+
+def _f(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}"
+
+
+def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    text: str = report.markdown_table(header, rows)
+    path.write_text(text.rstrip() + "\n", encoding="utf-8")
+    return text
+
+
+STUDIES = {"decoder-inversion": decoder_inversion, "patterns": patterns, "accuracy": accuracy}
+COUNTS = {"decoder-inversion": 12, "patterns": 16, "accuracy": 500}
