@@ -34,7 +34,7 @@ ROUNDING = 2 / 255
 class DecoderInversion:
     """How to invert a decoder.
 
-    ``method``: a solver's method, ``"gradient"`` for Adam on ||D(z) - x||^2, or None for the encoder
+    ``name``: what results call it.  ``method``: a solver's method, ``"gradient"`` for Adam on ||D(z) - x||^2, or None for the encoder
     alone.  ``budget``: evaluations of the residual.  ``floor``: stop at this multiple of the rounding
     floor (0: never).  ``keep``: see :func:`treering.solvers.solve`.
     """
@@ -44,13 +44,14 @@ class DecoderInversion:
     floor: float = 0.0
     keep: Literal["best", "last"] = "last"
     patience: int | None = None
+    name: str = "custom"
 
     def with_budget(self, budget: int | None) -> DecoderInversion:
         """The same method with another budget."""
         return self if budget is None or self.method is None else replace(self, budget=budget)
 
 
-METHODS: dict[str, DecoderInversion] = {
+_METHODS = {
     "encoder": DecoderInversion(None),
     "gradient": DecoderInversion("gradient", 100),
     "forward-step": DecoderInversion(ForwardStep(1.0), 3, floor=1.0),
@@ -59,6 +60,7 @@ METHODS: dict[str, DecoderInversion] = {
     "adam-fixed": DecoderInversion(Adam(0.01, schedule="fixed"), 100),
     "anderson": DecoderInversion(Anderson(3), 4, floor=1.0, keep="best", patience=2),
 }
+METHODS: dict[str, DecoderInversion] = {name: replace(plan, name=name) for name, plan in _METHODS.items()}
 """Methods by name.  ``adam`` is the paper's; the budgets of the others were chosen by measurement."""
 
 DEFAULT = "forward-step"
@@ -100,7 +102,7 @@ def _untouched(latent: Tensor) -> Solution:
     count = len(latent)
     nothing = torch.full((count,), math.nan)
     evaluations = torch.zeros(count, dtype=torch.int64)
-    return Solution(latent, nothing, evaluations, (Status.CONVERGED,) * count, torch.zeros(0, count))
+    return Solution(latent, nothing, evaluations, (Status.BUDGET,) * count, torch.zeros(0, count))
 
 
 def _gradient(model: LatentModel, pixels: Tensor, start: Tensor, budget: int, rate: float = 0.1) -> Solution:
@@ -108,7 +110,7 @@ def _gradient(model: LatentModel, pixels: Tensor, start: Tensor, budget: int, ra
     schedule = Adam(rate)
     values, traces = [], []
     for i in range(len(pixels)):
-        x, z0 = pixels[i : i + 1], start[i : i + 1]
+        x, z0 = pixels[i : i + 1].to(start.device), start[i : i + 1]
         z = z0.clone().requires_grad_(True)
         optimizer = torch.optim.Adam([z], lr=rate)
         errors = []
@@ -116,7 +118,7 @@ def _gradient(model: LatentModel, pixels: Tensor, start: Tensor, budget: int, ra
             optimizer.param_groups[0]["lr"] = rate * schedule.factor(k, budget)
             optimizer.zero_grad()
             loss: Tensor = ((model.decode_with_gradient(z) - x) ** 2).mean()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             errors.append(float(loss.detach()) ** 0.5)
         values.append(z.detach())

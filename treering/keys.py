@@ -226,9 +226,9 @@ def plain_noise(shape: tuple[int, int, int], seed: int, count: int = 1) -> Tenso
 
     if seed < 0:
         raise InputError("A seed must not be negative.")
-    return torch.stack(
-        [torch.randn(shape, generator=torch.Generator().manual_seed((seed + i) % 2**63)) for i in range(count)]
-    )
+    # Philox takes the whole seed; torch's CPU generator looks at 32 bits, which can be tried one by one.
+    generators = (np.random.Generator(np.random.Philox(seed + i)) for i in range(count))
+    return torch.from_numpy(np.stack([generator.standard_normal(shape, np.float32) for generator in generators]))
 
 
 def _normals(secret: bytes, keys: Sequence[int] | range, size: int) -> NDArray[np.complex128]:
@@ -263,10 +263,21 @@ def _write_private(path: Path, text: str, overwrite: bool) -> None:
         if overwrite:
             os.replace(name, path)
         else:
-            os.link(name, path)  # fails if the file exists, without a gap between test and write
+            _publish(name, path)
     finally:
         if os.path.exists(name):
             os.unlink(name)
+
+
+def _publish(name: str, path: Path) -> None:
+    """Give a file its name unless there is such a file, without a gap between test and write."""
+    try:
+        os.link(name, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+        os.replace(name, path)
 
 
 def _parse(path: Path, data: bytes) -> Keyring:

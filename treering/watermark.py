@@ -28,6 +28,9 @@ STEPS, GUIDANCE, FPR = 20, 3.0, 1e-6
 
 def check(model: LatentModel, keyring: Keyring) -> None:
     """Raise ``ModelError`` unless the keyring's marks fit the model's latents."""
+    if tuple(keyring.image_size) != tuple(model.image_size) and keyring.shape == model.shape:
+        ours, theirs = _times(keyring.image_size), _times(model.image_size)
+        raise ModelError(f"The keyring is for pictures of {ours}, the model {model.name} makes {theirs}.")
     if tuple(keyring.shape) != tuple(model.shape):
         raise ModelError(
             f"The keyring is for latents of {_times(keyring.shape)}, the model {model.name} has {_times(model.shape)}."
@@ -52,6 +55,8 @@ def embed(
     Picture i depends on ``seed + i`` and its prompt alone, not on the others.
     """
     check(model, keyring)
+    if not prompts:
+        raise InputError("At least one prompt is needed; it may be empty.")
     noise = plain_noise(keyring.shape, seed, len(prompts)) if key is None else keyring.noise(key, seed, len(prompts))
     return generate(model, noise, prompts, steps, guidance)
 
@@ -60,7 +65,7 @@ def generate(
     model: LatentModel, noise: Tensor, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE
 ) -> NDArray[np.uint8]:
     """Noise ``[B, C, h, w]`` to pictures uint8 ``[B, H, W, 3]``."""
-    latent = inversion.sample(probe(model.scheduler(), steps), model.denoiser(prompts, guidance), noise)
+    latent = inversion.sample(probe(model.scheduler(), steps), model.denoiser(prompts, guidance), noise.to(model.device))
     return images.to_bytes(model.decode(latent).cpu().numpy())
 
 
@@ -126,15 +131,28 @@ class Detector:
         return matching.match(coefficients, means, blocks, self.keyring.weights(), cell, self.keyring.pattern.real)
 
     def __call__(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
-        """One result a picture; a picture's result does not depend on the others."""
+        """One result a picture; a picture's result does not depend on the others.
+
+        ``notes``: what to say beside each result.  On a GPU the pictures go through the networks
+        together, and ``seconds`` is their mean.
+        """
+        rows = 1 if self.model.device.type == "cpu" else max(len(pictures), 1)
+        results: list[Detection] = []
+        for i in range(0, len(pictures), rows):
+            results += self._detect(pictures[i : i + rows], notes[i : i + rows])
+        return results
+
+    def _detect(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]]) -> list[Detection]:
+        started = time.perf_counter()
+        solution = self.latent(pictures)
+        matches = self.match(self.noise(solution.value))
+        seconds = round((time.perf_counter() - started) / len(pictures), 3)
         return [
-            self._detect(picture[None], tuple(notes[i]) if i < len(notes) else ()) for i, picture in enumerate(pictures)
+            self._result(match, solution, i, seconds, tuple(notes[i]) if i < len(notes) else ())
+            for i, match in enumerate(matches)
         ]
 
-    def _detect(self, picture: NDArray[np.uint8], notes: tuple[str, ...]) -> Detection:
-        started = time.perf_counter()
-        solution = self.latent(picture)
-        match = self.match(self.noise(solution.value))[0]
+    def _result(self, match: Match, solution: Solution, i: int, seconds: float, notes: tuple[str, ...]) -> Detection:
         p = 10.0**match.log10_p if math.isfinite(match.log10_p) else 1.0
         return Detection(
             key=match.key if p <= self.fpr else None,
@@ -145,9 +163,9 @@ class Detector:
             classical_log10_p=match.classical_log10_p,
             model=self._fingerprint,
             keyring=self.keyring.id,
-            method=self.method if isinstance(self.method, str) else type(self.plan.method).__name__,
-            evaluations=int(solution.evaluations[0]),
-            status=solution.status[0].name.lower(),
-            seconds=round(time.perf_counter() - started, 3),
+            method=self.plan.name,
+            evaluations=int(solution.evaluations[i]),
+            status=solution.status[i].name.lower(),
+            seconds=seconds,
             notes=notes,
         )

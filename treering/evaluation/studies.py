@@ -51,8 +51,8 @@ def words(model: LatentModel, seed: int) -> str:
 def draw(model: LatentModel, noise: Tensor, seed: int) -> tuple[Tensor, Pictures]:
     """Latent ``[1, C, h, w]`` and picture ``[H, W, 3]`` of one noise, as ``embed`` makes them."""
     f = model.denoiser([words(model, seed)], watermark.GUIDANCE)
-    latent = inversion.sample(probe(model.scheduler(), watermark.STEPS), f, noise)
-    return latent, images.to_bytes(model.decode(latent).numpy())[0]
+    latent = inversion.sample(probe(model.scheduler(), watermark.STEPS), f, noise.to(model.device))
+    return latent, images.to_bytes(model.decode(latent).cpu().numpy())[0]
 
 
 def decibel(found: Tensor, true: Tensor) -> float:

@@ -136,14 +136,19 @@ class LatentModel:
         """
         cache = {text: self.context(text) for text in dict.fromkeys((*prompts, negative))}
 
-        def one(x: Tensor, time: float, prompt: str) -> Tensor:
+        def group(x: Tensor, time: float, texts: Sequence[str]) -> Tensor:
+            context = torch.cat([cache[text] for text in texts])
             if guidance == 1.0:
-                return self._unet(x, time, cache[prompt])
-            both = self._unet(torch.cat([x, x]), time, torch.cat([cache[negative], cache[prompt]]))
-            return both[:1] + guidance * (both[1:] - both[:1])
+                return self._unet(x, time, context)
+            without = cache[negative].expand(len(x), -1, -1)
+            plain, prompted = self._unet(torch.cat([x, x]), time, torch.cat([without, context])).chunk(2)
+            return plain + guidance * (prompted - plain)
 
         def f(x: Tensor, time: float, rows: Tensor) -> Tensor:
-            return torch.cat([one(x[i : i + 1], time, prompts[row]) for i, row in enumerate(rows.tolist())])
+            texts = [prompts[row] for row in rows.tolist()]
+            parts = self._one_by_one(x)
+            starts = range(0, len(x), 1 if self.device.type == "cpu" else max(len(x), 1))
+            return torch.cat([group(part, time, texts[i : i + len(part)]) for i, part in zip(starts, parts, strict=True)])
 
         return f
 

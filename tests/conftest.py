@@ -1,0 +1,35 @@
+"""The demo model, loaded once, and a few pictures that are made once."""
+
+from __future__ import annotations
+
+import pytest
+
+SECRET = bytes(range(32))
+KEYS = (0, 1, 2, None)
+SEED = 100
+
+
+@pytest.fixture(scope="session")
+def model():
+    import treering
+
+    return treering.load_model("demo")
+
+
+@pytest.fixture(scope="session")
+def keyring():
+    import treering
+
+    return treering.Keyring(SECRET)
+
+
+@pytest.fixture(scope="session")
+def pictures(model, keyring):
+    """One picture of each of ``KEYS``, as a dictionary of uint8 ``[H, W, 3]``."""
+    import treering
+
+    prompts = ["snowy mountains by day, clouds", "green hills at dawn, trees", "the sea at sunset, the sun", "a desert"]
+    drawn = {}
+    for i, (key, prompt) in enumerate(zip(KEYS, prompts, strict=True)):
+        drawn[key] = treering.embed(model, keyring, key, [prompt], SEED + i, steps=20)[0]
+    return drawn

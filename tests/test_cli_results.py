@@ -1,0 +1,321 @@
+"""The command line with a stand-in for the model: what is printed, what is written, and how it ends.
+
+Nothing here loads PyTorch.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from numpy.typing import NDArray
+from PIL import Image
+
+from treering import report, verification
+from treering.keys import Keyring
+from treering.types import Detection
+from treering_cli import console, options
+from treering_cli.main import main
+
+Run = Callable[..., Result]
+NONE = 255
+
+
+class Model:
+    """Makes and knows pictures of one grey, which is their class; 255 is none."""
+
+    name, fingerprint = "demo", "0123456789abcdef"
+    shape, image_size = (4, 32, 32), (8, 8)
+
+    def sampled_words(self, seed: int) -> str | None:
+        return f"a scene {seed}"
+
+    def detector(self, keyring: Keyring) -> verification.Detect:
+        def detect(pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
+            return [
+                detection(int(grey), keyring, tuple(n)) for grey, n in zip(pictures[:, 0, 0, 0], notes, strict=True)
+            ]
+
+        return detect
+
+
+def detection(grey: int, keyring: Keyring, notes: tuple[str, ...]) -> Detection:
+    if grey == 66:
+        raise KeyboardInterrupt
+    key, log10_p = (None, -0.37) if grey == NONE else (grey, -11.51)
+    what = {"model": "demo:0123456789abcdef", "keyring": keyring.id, "method": "forward-step", "status": "budget"}
+    numbers = {"p_value": 10**log10_p, "log10_p": log10_p, "best_key": 0, "z": -np.inf, "classical_log10_p": 0.0}
+    return Detection(key=key, **numbers, **what, evaluations=3, seconds=1.94, notes=notes)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs commands in an empty folder with a keyring."""
+    from treering_cli import embed
+
+    def maker(job: embed.Job, *_: object) -> embed.Make:
+        grey = NONE if job.key is None else job.key
+        return lambda seed, prompt: np.full((8, 8, 3), grey, np.uint8)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TREERING_KEYRING", str(tmp_path / "own.json"))
+    monkeypatch.setattr(options.ModelChoice, "load", lambda *_: Model())
+    monkeypatch.setattr(options.Reading, "detector", lambda _, model, keyring: model.detector(keyring))
+    monkeypatch.setattr(embed, "_marked", maker)
+    monkeypatch.setattr(embed, "_unmarked", maker)
+    monkeypatch.setattr(report, "confusion_figure", lambda *_: None)
+    Keyring.new(image_size=(8, 8)).save(Path("own.json"))
+    return lambda *words, **settings: CliRunner().invoke(main, [str(word) for word in words], **settings)
+
+
+def picture(path: str, grey: int, size: tuple[int, int] = (8, 8)) -> Path:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (grey, grey, grey)).save(path)
+    return Path(path)
+
+
+def records(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in result.stdout.splitlines()]
+
+
+# embed
+
+
+def test_embed_names_counts_and_prompts(run: Run) -> None:
+    result = run("embed", "--key", 2, "--prompt", "a", "--prompt", "b", "--count", 3, "--output", "out")
+    assert (result.exit_code, result.stderr) == (0, "")
+    printed = [
+        re.fullmatch(r"out/(picture-\d{4}\.png)  ([ab])  \d+\.\d s", text) for text in result.stdout.splitlines()
+    ]
+    expected = [("picture-0001.png", "a"), ("picture-0002.png", "b"), ("picture-0003.png", "a")]
+    assert [match and match.groups() for match in printed] == expected
+    assert sorted(path.name for path in Path("out").iterdir()) == [name for name, _ in expected]
+
+
+def test_embed_makes_one_picture_a_prompt(run: Run) -> None:
+    assert len(run("embed", "--key", "none", "--prompt", "a", "--prompt", "b").stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "more"), [([], {}), (["--manifest", "m.csv"], {"key": 2, "seed": 7})], ids=["plain", "manifest"]
+)
+def test_embed_tells_key_and_seed_only_with_a_manifest(run: Run, words: list[str], more: dict[str, int]) -> None:
+    (record,) = records(run("embed", "--key", 2, "--seed", 7, "--json", *words))
+    assert record.pop("seconds") >= 0
+    assert record == {"file": "picture-0001.png", "prompt": "a scene 7", **more}
+
+
+def test_embed_goes_on_and_adds_to_the_manifest(run: Run) -> None:
+    for key in (5, "none", 6):
+        assert run("embed", "--key", key, "--output", "out", "--manifest", "out/m.csv").exit_code == 0
+    rows = "file,key\npicture-0001.png,5\npicture-0002.png,none\npicture-0003.png,6\n"
+    assert Path("out/m.csv").read_text() == rows
+
+
+def test_embed_with_force_replaces_the_row_too(run: Run) -> None:
+    words = ("embed", "--output", "a.png", "--manifest", "m.csv")
+    assert run(*words, "--key", 1).exit_code == 0
+    assert run(*words, "--key", 2).exit_code == 1
+    assert run(*words, "--key", 2, "--force").exit_code == 0
+    assert Path("m.csv").read_text() == "file,key\na.png,2\n"
+    assert np.asarray(Image.open("a.png")).max() == 2
+
+
+def test_embed_makes_the_first_keyring(run: Run, tmp_path: Path) -> None:
+    Path("own.json").unlink()
+    assert run("embed", "--key", "none").stderr == ""
+    assert not Path("own.json").exists()  # an unmarked picture needs none
+    result = run("embed", "--key", 99)
+    sentence = (
+        f"Made your keyring {tmp_path}/own.json; keep it safe and secret, because marks cannot be read without it."
+    )
+    assert (result.exit_code, result.stderr) == (0, f"{sentence}\n")
+    assert Keyring.load(Path("own.json")).image_size == (8, 8)
+
+
+# detect
+
+
+def test_detect_for_people(run: Run) -> None:
+    picture("sunset.png", 2)
+    picture("a.png", NONE, (16, 16))
+    result = run("detect", "sunset.png", "a.png")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == (
+        "sunset.png  key 2     p = 3.1e-12    1.9 s\n"
+        "a.png       none      p = 0.43       1.9 s  (Resized from 16x16 to 8x8.)\n"
+    )
+
+
+def test_detect_for_programs(run: Run) -> None:
+    picture("a.png", 2)
+    result = run("detect", "a.png", "no.png", "--json")
+    first, second = records(result)
+    assert (list(first)[:4], first["key"], first["z"]) == (["file", "key", "p_value", "log10_p"], 2, None)
+    assert second == {"file": "no.png", "error": "no.png does not exist."}
+    assert result.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        ("marked.png", 0),
+        ("marked.png marked.png", 0),
+        ("plain.png", 1),
+        ("marked.png plain.png", 1),
+        ("no.png", 3),
+        ("plain.png no.png", 3),
+    ],
+)
+def test_detect_as_a_question(run: Run, names: str, code: int) -> None:
+    picture("marked.png", 0)  # class 0 is a class
+    picture("plain.png", NONE)
+    assert run("detect", "--exit-code", *names.split()).exit_code == code
+
+
+def test_detect_reads_standard_input(run: Run) -> None:
+    result = run("detect", "-", input=picture("a.png", 4).read_bytes())
+    assert (result.exit_code, result.stdout) == (0, "-  key 4     p = 3.1e-12    1.9 s\n")
+    assert run("detect", "-", input=b"").stderr == "Error: Standard input is empty.\n"
+
+
+# verify
+
+
+def folder() -> None:
+    """Five pictures: three found rightly, one missed, one of no known class; and a broken file."""
+    for name, grey in {"2/a": 2, "2/b": NONE, "deep/key-3/c": 3, "none/d": NONE, "e": 7}.items():
+        picture(f"in/{name}.png", grey)
+        path = Path(f"in/{name}.png")
+        path.write_bytes(path.read_bytes() + name.encode())  # so that no two have the same bytes
+    Path("in/broken.png").write_text("text")
+
+
+EXPECTED = """\
+Checked 5 of 6 pictures; 1 could not be read.
+Found: key 2 1x, key 3 1x, key 7 1x, none 2x
+
+"""
+
+
+def test_verify_with_folders(run: Run) -> None:
+    folder()
+    result = run("verify", "in", "--labels", "folders", "--batch", 2)
+    assert result.exit_code == 3
+    error, note = result.stderr.splitlines()
+    assert error == "Error: broken.png is not a picture that can be read."
+    assert "without a label" in note
+    assert result.stdout.startswith(EXPECTED)
+    assert "Accuracy: 75.0 % (3 of 4; 95 % interval 30.1 % to 95.4 %)\n" in result.stdout
+    assert result.stdout.endswith("\n\nResults are in treering-results/in\n")
+    written = {path.name for path in Path("treering-results/in").iterdir()}
+    assert {"results.jsonl", "summary.json", "confusion.md"} <= written
+
+
+def test_verify_without_labels_has_no_matrix(run: Run) -> None:
+    folder()
+    result = run("verify", "in")
+    assert result.stdout == f"{EXPECTED[:-1]}Results are in treering-results/in\n"
+
+
+def test_verify_goes_on(run: Run) -> None:
+    folder()
+    assert run("verify", "in").exit_code == 3
+    Path("in/broken.png").unlink()
+    picture("in/new.png", 9)
+    result = run("verify", "in")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("Checked 6 of 6 pictures, 5 of them earlier.\n")
+
+
+@pytest.mark.parametrize(
+    "words", [["--fpr", "0.01"], ["--keys", "0-9,12"], ["--keys", "1-3"], ["--prompt", "x"], ["--dtype", "bfloat16"]]
+)
+def test_verify_starts_afresh_with_other_settings(run: Run, words: list[str]) -> None:
+    folder()
+    run("verify", "in")
+    (summary,) = records(run("verify", "in", "--json", *words))
+    assert (summary["checked"], summary["resumed"]) == (5, 0)
+
+
+def test_verify_is_interrupted_and_goes_on(run: Run) -> None:
+    for number, grey in enumerate((1, 2, 66)):
+        picture(f"in/{number}.png", grey)
+    result = run("verify", "in")
+    sentence = "\nInterrupted; the same command goes on where it stopped.\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", sentence)
+    picture("in/2.png", 3)
+    (summary,) = records(run("verify", "in", "--json"))
+    assert (summary["checked"], summary["resumed"], summary["output"]) == (1, 2, "treering-results/in")
+
+
+def test_verify_a_manifest(run: Run) -> None:
+    folder()
+    Path("in/list.csv").write_text("file,key\n2/a.png,2\n2/b.png,none\n")
+    (summary,) = records(run("verify", "in/list.csv", "--json", "--output", "here"))
+    assert (summary["total"], summary["confusion"]["accuracy"]["count"], summary["output"]) == (2, 2, "here")
+    (summary,) = records(run("verify", "in", "--labels", "in/list.csv", "--json", "--output", "here"))
+    assert (summary["total"], summary["confusion"]["total"]) == (6, 2)
+
+
+def test_verify_takes_the_folders_manifest(run: Run) -> None:
+    folder()
+    Path("in/manifest.csv").write_text("file,key\n2/a.png,2\n")
+    result = run("verify", "in", "--json")
+    assert result.stderr.startswith("Labels are taken from in/manifest.csv.\n")
+    assert records(result)[0]["confusion"]["total"] == 1
+    assert records(run("verify", "in", "--json", "--labels", "none"))[0]["confusion"] is None
+
+
+def test_verify_takes_the_folders_public_keyring(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder()
+    Keyring.new(public=True, image_size=(8, 8)).save(Path("in/keyring.json"))
+    assert records(run("verify", "in", "--json"))[0]["keyring"] == Keyring.load(Path("own.json")).id
+    monkeypatch.delenv("TREERING_KEYRING")
+    result = run("verify", "in", "--json")
+    assert result.stderr.startswith("The folder's public keyring in/keyring.json is used; --keyring names another.\n")
+    assert records(result)[0]["keyring"] == Keyring.load(Path("in/keyring.json")).id
+
+
+def test_verify_complains_of_twenty(run: Run) -> None:
+    picture("in/a.png", 1)
+    for number in range(25):
+        Path(f"in/{number}.png").write_text("text")
+    result = run("verify", "in")
+    assert result.exit_code == 3
+    assert result.stderr.count("Error: ") == 20
+    assert result.stderr.endswith("5 more errors are in treering-results/in/results.jsonl.\n")
+
+
+def test_bars_on_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from treering_cli import embed, verify
+
+    for module in (console, embed, verify):
+        monkeypatch.setattr(module, "on_terminal", lambda: True)
+    folder()
+    assert run("embed", "--key", 1, "--count", 2, "--output", "out").exit_code == 0
+    result = run("verify", "in", "--json")
+    assert (result.exit_code, len(records(result))) == (3, 1)
+
+
+def test_pace() -> None:
+    from treering_cli.verify import _pace
+
+    progress = verification.Progress(done=3, total=9, resumed=0, failed=0, rate=0.25, remaining=3661.0)
+    assert _pace(progress) == "4.0 s each, 1:01:01 left"
+    assert _pace(None) is None
+
+
+def test_a_full_disk(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "m.csv")
+
+    monkeypatch.setattr("treering_cli.manifest.add", full)
+    result = run("embed", "--key", 1, "--manifest", "m.csv")
+    assert (result.exit_code, result.stderr) == (1, "Error: m.csv cannot be written: the disk is full.\n")

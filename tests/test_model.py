@@ -1,0 +1,206 @@
+"""The whole way, on the demo model: noise to picture and back."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+import treering
+from treering import images, inversion, matching, rings, watermark
+from treering.errors import InputError, ModelError
+from treering.evaluation.studies import decibel, jpeg, look
+from treering.inversion import METHODS, invert_decoder, invert_sampler, sample
+from treering.keys import Keyring, Pattern, plain_noise
+from treering.models.demo import WEIGHTS
+from treering.schedule import probe
+from treering.watermark import Detector
+
+KEYS = (0, 1, 2, None)
+
+
+def stack(pictures):
+    return np.stack([pictures[key] for key in KEYS])
+
+
+@pytest.fixture(scope="module")
+def found(model, keyring, pictures):
+    return Detector(model, keyring)(stack(pictures))
+
+
+def test_every_key_is_found_and_none_is_not(found):
+    assert [d.key for d in found] == list(KEYS)
+    assert all(d.p_value <= 1e-9 for d in found[:3])
+    assert found[3].p_value > 1e-4
+    assert all(d.seconds > 0 and d.evaluations > 0 for d in found)
+
+
+def test_marks_survive_jpeg(model, keyring, pictures):
+    worse = np.stack([jpeg(picture, 50) for picture in stack(pictures)])
+    assert [d.key for d in Detector(model, keyring)(worse)] == list(KEYS)
+
+
+def test_another_secret_finds_nothing(model, keyring, pictures):
+    other = Detector(model, keyring.with_secret(bytes(32)))
+    assert [d.key for d in other(stack(pictures)[:2])] == [None, None]
+
+
+def test_a_result_does_not_depend_on_the_batch(model, keyring, pictures, found):
+    detector = Detector(model, keyring)
+    for i in (0, 3):
+        alone = detector(stack(pictures)[i : i + 1])[0]
+        assert (alone.key, alone.log10_p, alone.z) == (found[i].key, found[i].log10_p, found[i].z)
+    prompts = ["the sea at night, stars", "hills"]
+    both = treering.embed(model, keyring, 2, prompts, seed=5, steps=4)
+    assert np.array_equal(both[1], treering.embed(model, keyring, 2, prompts[1:], seed=6, steps=4)[0])
+
+
+def test_inverting_a_batch_is_inverting_each(model, pictures):
+    pixels = torch.from_numpy(images.to_float(stack(pictures)[:2]))
+    for name in ("forward-step", "anderson"):
+        together = invert_decoder(model, pixels, METHODS[name])
+        alone = invert_decoder(model, pixels[1:], METHODS[name])
+        assert torch.equal(together.value[1], alone.value[0])
+        assert together.evaluations[1] == alone.evaluations[0]
+
+
+def test_only_some_classes_are_searched(model, keyring, pictures):
+    detector = Detector(model, keyring, keys=[0, 1])
+    assert detector(pictures[2][None])[0].key is None
+    wide = Detector(model, keyring, keys=range(1000))(pictures[1][None])[0]
+    assert wide.key == 1
+
+
+def test_exact_p_is_uniform_over_secrets_on_a_real_picture(model, keyring, pictures):
+    """The picture carries a strong mark of one secret; to all other secrets it is nothing."""
+    detector = Detector(model, keyring, "encoder")
+    noise = detector.noise(detector.latent(pictures[1][None]).value)
+    cells = keyring.cells()
+    means = rings.read(rings.coefficients(noise, cells), cells).numpy()
+    values = np.concatenate([keyring.with_secret(i.to_bytes(32, "big")).values([0]) for i in range(600)])
+    z = matching.scores(means, values, keyring.weights(), keyring.pattern.real)[0]
+    assert stats.kstest(z, "norm").pvalue > 1e-3
+
+
+def test_latents_have_the_units_that_the_denoiser_sees(model, pictures):
+    latent = model.encode(torch.from_numpy(images.to_float(stack(pictures))))
+    assert latent.shape == (4, *model.shape)
+    assert 0.5 < latent.std() < 1.6
+    back = model.decode(latent).clamp(-1, 1)
+    psnr = 10 * torch.log10(4 / ((back - torch.from_numpy(images.to_float(stack(pictures)))) ** 2).mean())
+    assert psnr > 24
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("encoder", "gradient", "adam", "adam-fixed")])
+def test_decoder_inversion_beats_the_encoder(model, keyring, name):
+    f = model.denoiser(["mountains at dawn, clouds"], watermark.GUIDANCE)
+    true = sample(probe(model.scheduler(), 10), f, keyring.noise(0, 3))
+    pixels = torch.from_numpy(images.to_float(images.to_bytes(model.decode(true).numpy())))
+    plain = decibel(model.encode(pixels), true)
+    solution = invert_decoder(model, pixels, METHODS[name])
+    assert decibel(solution.value, true) < plain - 1
+
+
+@pytest.mark.parametrize("name", ["gradient", "adam", "adam-fixed"])
+def test_the_slow_methods_lower_their_residual(model, pictures, name):
+    pixels = torch.from_numpy(images.to_float(pictures[0][None]))
+    solution = invert_decoder(model, pixels, METHODS[name].with_budget(6))
+    trace = solution.trace[:, 0]
+    assert solution.evaluations.tolist() == [6]
+    assert trace[-1] < trace[0]
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_sampling_and_inverting_return_to_the_noise(model, guidance):
+    schedule = probe(model.scheduler(), 10)
+    f = model.denoiser(["the sea at dawn"], guidance)
+    noise = plain_noise(model.shape, 8)
+    latent = sample(schedule, f, noise)
+    solved = invert_sampler(schedule, f, latent, "fixed-point", 1e-4, 60)
+    naive = invert_sampler(schedule, f, latent, "naive")
+    assert (solved - noise).square().mean().sqrt() < 0.1
+    assert (solved - noise).square().mean() < (naive - noise).square().mean()
+
+
+def test_the_diffusers_pipeline_makes_the_same_picture(model, keyring):
+    from diffusers import StableDiffusionPipeline
+
+    pipe = StableDiffusionPipeline.from_pretrained(
+        WEIGHTS, use_safetensors=True, safety_checker=None, low_cpu_mem_usage=False
+    ).to(torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    prompt = "snowy mountains at sunset"
+    theirs = pipe(prompt, 256, 256, 6, guidance_scale=3.0, latents=keyring.noise(2, seed=7), output_type="np").images[0]
+    ours = treering.embed(model, keyring, 2, [prompt], seed=7, steps=6, guidance=3.0)[0]
+    assert np.abs(ours / 255 - theirs).max() < 0.02
+
+
+def test_one_key_leaves_pictures_different(model, keyring):
+    prompts = ["the sea by day", "a desert at sunset", "mountains at night"]
+    marked = treering.embed(model, keyring, 1, prompts, seed=40, steps=8)
+    plain = treering.embed(model, keyring, None, prompts, seed=40, steps=8)
+    assert look(marked, plain).diversity > 0.7
+
+
+def test_patterns_other_than_the_default_are_read(model):
+    for pattern in (Pattern("rings", (0, 1, 2), (), 1, 10), Pattern("mixed", (0,), (1,), 3, 7)):
+        ring = Keyring(bytes(range(32)), pattern)
+        picture = treering.embed(model, ring, 4, ["rolling hills by day, trees"], seed=3, steps=8)
+        assert Detector(model, ring)(picture)[0].best_key == 4
+
+
+def test_a_keyring_for_other_latents_is_refused(model):
+    with pytest.raises(ModelError, match="for latents of 4x64x64, the model demo has 4x32x32"):
+        Detector(model, Keyring(bytes(32), shape=(4, 64, 64)))
+    with pytest.raises(InputError, match="between 0 and 1"):
+        Detector(model, Keyring(bytes(32)), fpr=0.0)
+
+
+def test_unknown_method():
+    with pytest.raises(InputError, match="There is no method 'magic'"):
+        inversion.method("magic")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("/nowhere", "/nowhere is not a Stable Diffusion pipeline folder"),
+        ("someone/some-model-that-is-not-here", "is not in the local cache; --download fetches it"),
+    ],
+)
+def test_models_that_are_not_there(name, sentence):
+    with pytest.raises(ModelError, match=sentence):
+        treering.load_model(name)
+
+
+def test_broken_models_are_told_in_one_sentence(tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(WEIGHTS, folder)
+    weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    data = weights.read_bytes()
+    weights.write_bytes(data[:1000])
+    with pytest.raises(ModelError, match="cannot be loaded") as caught:
+        treering.load_model(str(folder))
+    assert "\n" not in str(caught.value)
+    weights.rename(folder / "vae" / "diffusion_pytorch_model.bin")  # never unpickled
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        treering.load_model(str(folder))
+    index = json.loads((folder / "model_index.json").read_text())
+    index["unet"][1] = "FluxTransformer2DModel"
+    (folder / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError, match="only Stable Diffusion 1 and 2 are known"):
+        treering.load_model(str(folder))
+
+
+def test_the_fingerprint_changes_with_the_weights(model):
+    before = model.fingerprint
+    weight = next(model.unet.parameters())
+    kept = weight.data.clone()
+    try:
+        weight.data += 0.01
+        assert model.fingerprint != before
+    finally:
+        weight.data.copy_(kept)
+    assert model.fingerprint == before

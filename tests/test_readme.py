@@ -1,0 +1,64 @@
+"""README, help and code say the same."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+from treering_cli.main import COMMANDS, main
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def commands(group, prefix="treering"):
+    context = click.Context(group, info_name=prefix)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        yield f"{prefix} {name}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix} {name}")
+
+
+def test_every_command_is_in_the_readme():
+    for name, command in commands(main):
+        if not isinstance(command, click.Group):
+            assert f"`{name}" in README, name
+
+
+def test_options_named_in_the_readme_exist():
+    known = {option for _, command in commands(main) for p in command.params for option in p.opts} | {"--help"}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) <= known
+
+
+def test_every_parameter_has_a_help_text():
+    for name, command in commands(main):
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, f"{name} {parameter.name}"
+
+
+def test_the_short_help_is_the_commands_own():
+    listed = dict(commands(main))
+    for name, text in COMMANDS.items():
+        assert listed[f"treering {name}"].get_short_help_str(200) == text
+
+
+def test_the_two_commands_are_single_lines():
+    for marker in ("main-command", "test-command"):
+        block = re.search(rf"<!-- {marker} -->\n```sh\n(.*?)\n```", README, re.S)
+        assert block
+        assert "\n" not in block[1]
+
+
+def test_the_library_example_runs(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = re.search(r"## The library\n\n```python\n(.*?)```", README, re.S)
+    assert code
+    space: dict[str, object] = {}
+    exec(code[1], space)
+    assert space["result"].key == 2
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)\)", README))
+def test_links_lead_somewhere(link):
+    assert (Path(__file__).parent.parent / link).exists()
