@@ -80,8 +80,8 @@ def command(
     """Check all pictures in a folder and in the folders below it, or those that a manifest names.
 
     Prints how many pictures of which class were found and, where the true classes are known, the confusion matrix,
-    accuracy and false positives with 95 % intervals (Wilson). A public keyring.json in the folder is used unless
-    you name a keyring.
+    accuracy and false positives with 95 % intervals (Wilson). A public keyring.json in the folder is used if you
+    have no keyring of your own; that of treering's sample pictures always is.
 
     Results are saved as they come: the same command goes on where it was stopped. The folder that is checked stays
     as it is. In --output lie afterwards results.jsonl (one line for each picture), summary.json and, with labels,
@@ -142,12 +142,21 @@ def _labelled(folder: Path, items: list[Item], labels: str | None) -> list[Item]
 
 
 def _keyring(folder: Path, given: Path | None) -> Keyring:
-    """The keyring that was named, else the folder's if it is public, else the user's own."""
+    """The keyring that was named, else that of the sample pictures, else the user's own, else a public one of the folder.
+
+    A folder from somebody else must not decide how it is checked, so its keyring counts only where there is no other.
+    """
     from treering.keys import Keyring
 
-    named = given is not None or bool(os.environ.get(KEYRING_VARIABLE))
-    public = None if named else _public_keyring(folder / KEYRING)
-    return public or Keyring.load(keyring_path(given))
+    path = folder / KEYRING
+    public = None if given is not None or os.environ.get(KEYRING_VARIABLE) else _public_keyring(path)
+    if public is None:
+        return Keyring.load(keyring_path(given))
+    if public.id != Keyring.demo().id and keyring_path(None).exists():
+        say(f"The folder's public keyring is not used, because you have your own; --keyring {path} uses it.")
+        return Keyring.load(keyring_path(None))
+    say(f"The folder's public keyring {path} is used; --keyring names another.")
+    return public
 
 
 def _public_keyring(path: Path) -> Keyring | None:
@@ -164,7 +173,6 @@ def _public_keyring(path: Path) -> Keyring | None:
     if not keyring.public:
         say(f"The folder's keyring is not used, because it is not public; --keyring {path} uses it.")
         return None
-    say(f"The folder's public keyring {path} is used; --keyring names another.")
     return keyring
 
 

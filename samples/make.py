@@ -14,12 +14,11 @@ KEYS = (0, 1, 2, None)
 EACH = 5
 JPEG = {3: 90, 4: 60}  # the fourth and fifth picture of each class
 SEED = 20_260
-PUBLIC_SECRET = b"treering's public demo keyring.."
 
 
 def main() -> None:
     """Write the keyring, the pictures and their manifest."""
-    keyring = treering.Keyring(secret=PUBLIC_SECRET, public=True)
+    keyring = treering.Keyring.demo()
     keyring.save(HERE / "keyring.json", overwrite=True)
     (HERE / "keyring.json").chmod(0o644)
     model = treering.load_model("demo")

@@ -278,9 +278,17 @@ def test_verify_takes_the_folders_public_keyring(run: Run, monkeypatch: pytest.M
     Keyring.new(public=True, image_size=(8, 8)).save(Path("in/keyring.json"))
     assert records(run("verify", "in", "--json"))[0]["keyring"] == Keyring.load(Path("own.json")).id
     monkeypatch.delenv("TREERING_KEYRING")
+    monkeypatch.setattr(options, "own_keyring", lambda: Path("mine.json"))
+    used = "The folder's public keyring in/keyring.json is used; --keyring names another.\n"
     result = run("verify", "in", "--json")
-    assert result.stderr.startswith("The folder's public keyring in/keyring.json is used; --keyring names another.\n")
+    assert result.stderr.startswith(used)
     assert records(result)[0]["keyring"] == Keyring.load(Path("in/keyring.json")).id
+    Keyring.load(Path("own.json")).save(Path("mine.json"))
+    result = run("verify", "in", "--json")  # a folder from somebody else does not decide how it is checked
+    assert result.stderr.startswith(
+        "The folder's public keyring is not used, because you have your own; --keyring in/keyring.json uses it.\n"
+    )
+    assert records(result)[0]["keyring"] == Keyring.load(Path("mine.json")).id
 
 
 def test_verify_complains_of_twenty(run: Run) -> None:

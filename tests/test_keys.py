@@ -58,10 +58,21 @@ def test_noise_is_pinned():
 
 
 def test_negative_class_and_seed_are_refused(keyring):
-    with pytest.raises(InputError, match="there is no class -1"):
-        keyring.noise(-1, 0)
+    for key in (-1, 100, 2**70):
+        with pytest.raises(InputError, match=f"has the classes 0 to 99; there is no class {key}"):
+            keyring.noise(key, 0)
     with pytest.raises(InputError, match="must not be negative"):
         plain_noise((4, 8, 8), -1)
+
+
+def test_seeds_count_beyond_32_bits():
+    assert not torch.equal(plain_noise((4, 8, 8), 1), plain_noise((4, 8, 8), 1 + 2**32))
+
+
+def test_plain_noise_is_standard_normal():
+    noise = plain_noise((4, 32, 32), 5, 8)
+    assert noise.dtype == torch.float32
+    assert stats.kstest(noise.flatten().numpy(), "norm").pvalue > 1e-3
 
 
 def test_the_secret_is_never_shown(keyring):
@@ -139,6 +150,7 @@ def change(tmp_path, **changes):
         ({"secret": "zz"}, "is damaged: a value is not of the form that is needed"),
         ({"secret": "00"}, "A secret has 32 bytes, this one has 1"),
         ({"classes": 0}, "at least one class"),
+        ({"classes": float("inf")}, "is damaged"),
         ({"shape": [4, 32]}, "is damaged"),
         ({"pattern": {"kind": "spiral"}}, "is damaged"),
         ({"pattern": []}, "is damaged"),

@@ -119,11 +119,11 @@ def test_paper_pattern_uses_the_classical_test_and_the_closed_set_rule():
     points, _, cell = reading(keyring, noise)
     values = keyring.values(range(3))
     assert matching.closed_set(points, values, cell).tolist() == [0, 1, 2]
-    matches = matching.match_public(points, values, cell)
+    matches = matching.match_public(points, range(3), values, cell)
     assert [m.key for m in matches] == [0, 1, 2]
     assert all(m.log10_p < -6 for m in matches)
     plain = reading(keyring, plain_noise((4, 64, 64), 9))
-    assert matching.match_public(plain[0], values, cell)[0].log10_p > -3
+    assert matching.match_public(plain[0], range(3), values, cell)[0].log10_p > -3
 
 
 def test_a_million_keys_take_flat_memory_and_find_the_one():

@@ -93,7 +93,9 @@ def test_latents_have_the_units_that_the_denoiser_sees(model, pictures):
     assert psnr > 24
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("encoder", "gradient", "adam", "adam-fixed")])
+@pytest.mark.parametrize(
+    "name", [name for name in METHODS if name not in ("encoder", "gradient", "adam", "adam-fixed")]
+)
 def test_decoder_inversion_beats_the_encoder(model, keyring, name):
     f = model.denoiser(["mountains at dawn, clouds"], watermark.GUIDANCE)
     true = sample(probe(model.scheduler(), 10), f, keyring.noise(0, 3))
@@ -194,13 +196,39 @@ def test_broken_models_are_told_in_one_sentence(tmp_path):
         treering.load_model(str(folder))
 
 
-def test_the_fingerprint_changes_with_the_weights(model):
-    before = model.fingerprint
-    weight = next(model.unet.parameters())
-    kept = weight.data.clone()
-    try:
-        weight.data += 0.01
-        assert model.fingerprint != before
-    finally:
-        weight.data.copy_(kept)
-    assert model.fingerprint == before
+def test_the_fingerprint_changes_with_weights_and_scheduler_only(tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(WEIGHTS, folder)
+    before = treering.load_model("demo").fingerprint
+    assert treering.load_model(str(folder), dtype="bfloat16").fingerprint == before
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1000] ^= 1
+    weights.write_bytes(data)
+    changed = treering.load_model(str(folder)).fingerprint
+    path = folder / "scheduler" / "scheduler_config.json"
+    path.write_text(path.read_text().replace("0.012", "0.013"))
+    assert len({before, changed, treering.load_model(str(folder)).fingerprint}) == 3
+
+
+def test_pictures_that_do_not_fit_are_refused(model, keyring, pictures):
+    detector = Detector(model, keyring)
+    for wrong in (pictures[0], pictures[0][None, :128], pictures[0][None].astype(np.float32)):
+        with pytest.raises(InputError, match="Pictures must be uint8"):
+            detector(wrong)
+    assert detector(np.zeros((0, 256, 256, 3), np.uint8)) == []
+
+
+def test_prompts(model, keyring):
+    assert len(treering.embed(model, keyring, 2, "one prompt", steps=1)) == 1
+    with pytest.raises(InputError, match="At least one prompt"):
+        treering.embed(model, keyring, 2, [])
+    with pytest.raises(InputError, match="There are 1 prompts for 2 pictures"):
+        treering.generate(model, keyring.noise(2, 1, 2), ["one"])
+    with pytest.raises(InputError, match="has the classes 0 to 99; there is no class 100"):
+        treering.embed(model, keyring, 100, ["one"])
+
+
+def test_a_keyring_for_a_model(model):
+    keyring = Keyring.for_model(model, classes=7)
+    assert (keyring.shape, keyring.image_size, keyring.model, keyring.classes) == ((4, 32, 32), (256, 256), "demo", 7)

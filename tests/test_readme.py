@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 import pytest
+
 from treering_cli.main import COMMANDS, main
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")

@@ -79,6 +79,32 @@ def test_what_cannot_be_inverted_is_refused(scheduler, sentence):
         probe(scheduler(), 10)
 
 
+@pytest.mark.parametrize("count", [0, -3])
+def test_step_counts_are_checked(count):
+    with pytest.raises(SamplerError, match="at least one step"):
+        probe(SCHEDULERS["ddim"](), count)
+
+
+def test_a_grid_that_leaves_the_times_is_refused():
+    with pytest.raises(SamplerError, match="makes no valid grid of 61 steps"):
+        probe(SCHEDULERS["ddim zero snr"](), 61)
+
+
+def test_naive_inversion_does_not_depend_on_the_samplers_scaling():
+    """DDIM and Euler walk the same path in other units, so a Gaussian's optimal denoiser brings both back alike."""
+    alphas = diffusers.DDIMScheduler(**DDIM).alphas_cumprod
+
+    def epsilon(x, time, rows):
+        alpha = alphas[int(time)]
+        return (1 - alpha).sqrt() / (alpha * 0.25 + 1 - alpha) * x  # data of standard deviation 0.5
+
+    noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    for name in ("ddim", "euler"):
+        schedule = probe(SCHEDULERS[name](), 40)
+        back = invert_sampler(schedule, epsilon, sample(schedule, epsilon, noise), "naive")
+        assert 0.9 < (back.norm() / noise.norm()).item() < 1.1
+
+
 def test_rectified_flow_is_euler():
     schedule = rectified_flow(4)
     assert [step.time for step in schedule.steps] == [1000, 750, 500, 250]

@@ -99,6 +99,15 @@ def test_divergence_keeps_the_best_iterate_and_says_so():
     assert solution.evaluations.tolist() == [4]
 
 
+def test_a_point_that_blows_up_is_never_returned():
+    """x grows until it overflows; the best iterate is the first."""
+    start = torch.full((1, 1, 2, 2), 1e10)
+    solution = solve(lambda x, rows: -(x**2), start, ForwardStep(1.0), 1e-3, 50, keep="last")
+    assert solution.status == (Status.NONFINITE,)
+    assert torch.equal(solution.value, start)
+    assert torch.isfinite(solution.residual).all()
+
+
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_nonfinite_residual_stops_one_sample_only(keep):
     def broken(x, rows):

@@ -70,7 +70,9 @@ class Picture:
     notes: tuple[str, ...]
 
 
-def read(source: Path | BinaryIO | bytes, size: tuple[int, int] | None = None, name: str | None = None) -> Picture:
+def read(
+    source: Path | str | BinaryIO | bytes, size: tuple[int, int] | None = None, name: str | None = None
+) -> Picture:
     """Read a picture (the first frame or page) as upright 8-bit sRGB [H, W, 3].
 
     source: a path, an open binary file, or the bytes of a file.
@@ -78,6 +80,7 @@ def read(source: Path | BinaryIO | bytes, size: tuple[int, int] | None = None, n
     name: what errors call the picture; by default its path.
     Raises ImageError, with one sentence, for whatever cannot be read.
     """
+    source = Path(source) if isinstance(source, str) else source
     name = name or _name(source)
     if size is not None:
         _check_size(size, name)
@@ -89,8 +92,9 @@ def read(source: Path | BinaryIO | bytes, size: tuple[int, int] | None = None, n
         return Picture(np.array(image), tuple(notes))
 
 
-def read_bytes(source: Path | BinaryIO | bytes, name: str | None = None) -> bytes:
+def read_bytes(source: Path | str | BinaryIO | bytes, name: str | None = None) -> bytes:
     """Read all bytes of a file, for `read` and `digest`; ImageError where that fails, or where there are none."""
+    source = Path(source) if isinstance(source, str) else source
     name = name or _name(source)
     try:
         data = _all_bytes(source)
@@ -103,12 +107,13 @@ def read_bytes(source: Path | BinaryIO | bytes, name: str | None = None) -> byte
     return data
 
 
-def write(pixels: NDArray[np.uint8], path: Path, overwrite: bool = False) -> None:
+def write(pixels: NDArray[np.uint8], path: Path | str, overwrite: bool = False) -> None:
     """Write uint8 pixels [H, W, 3] as a PNG without metadata; it is there whole or not at all.
 
     The file is written beside its place under a temporary name and then renamed. What is there already is kept
     unless overwrite is set. Raises ImageError, with one sentence, for whatever cannot be written.
     """
+    path = Path(path)
     _check_pixels(pixels)
     _check_target(path, overwrite)
     encoded = io.BytesIO()

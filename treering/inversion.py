@@ -34,8 +34,8 @@ ROUNDING = 2 / 255
 class DecoderInversion:
     """How to invert a decoder.
 
-    ``name``: what results call it.  ``method``: a solver's method, ``"gradient"`` for Adam on ||D(z) - x||^2, or None for the encoder
-    alone.  ``budget``: evaluations of the residual.  ``floor``: stop at this multiple of the rounding
+    ``name``: what results call it.  ``method``: a solver's method, ``"gradient"`` for Adam on
+    ||D(z) - x||^2, or None for the encoder alone.  ``budget``: evaluations of the residual.  ``floor``: stop at this multiple of the rounding
     floor (0: never).  ``keep``: see :func:`treering.solvers.solve`.
     """
 
@@ -48,6 +48,8 @@ class DecoderInversion:
 
     def with_budget(self, budget: int | None) -> DecoderInversion:
         """The same method with another budget."""
+        if budget is not None and budget < 1:
+            raise InputError("A decoder inversion needs at least one iteration.")
         return self if budget is None or self.method is None else replace(self, budget=budget)
 
 
@@ -95,7 +97,7 @@ def rounding_floor(model: LatentModel, pixels: Tensor, target: Tensor) -> Tensor
     """Root mean square change of E under rounding-sized noise, ``[B]``; one more evaluation of E."""
     generator = torch.Generator().manual_seed(0)
     noise = (torch.rand(pixels.shape[1:], generator=generator) - 0.5) * ROUNDING
-    return rms(model.encode(pixels + noise) - target)
+    return rms(model.encode(pixels + noise.to(pixels)) - target)
 
 
 def _untouched(latent: Tensor) -> Solution:
@@ -156,21 +158,20 @@ def invert_sampler(
 ) -> Tensor:
     """Latent ``[B, C, h, w]`` back to noise.
 
-    ``naive``: f is evaluated at the known end of each step (DDIM inversion, Song et al. 2021): one
-    evaluation a step.  ``fixed-point``: each step is solved to a root mean square residual of
+    ``naive``: f is evaluated at the known end of each step, scaled as that end is (DDIM inversion,
+    Song et al. 2021): one evaluation a step.  ``fixed-point``: each step is solved to a root mean square residual of
     ``tolerance``; needed where steps are few (Hong et al. 2024 use it for InstaFlow).
     """
     y, rows = latent, torch.arange(len(latent))
-    for step in reversed(schedule.steps):
-        if scheme == "naive":
-            y = (y - step.b * f(step.scale * y, step.time, rows)) / step.a
-        else:
-            y = _solve_step(step, f, y, tolerance, max_evaluations)
+    scales = [step.scale for step in schedule.steps[1:]] + [1.0]  # of the cleaner end of each step
+    for step, scale in zip(reversed(schedule.steps), reversed(scales), strict=True):
+        x = (y - step.b * f(scale * y, step.time, rows)) / step.a
+        y = x if scheme == "naive" else _solve_step(step, f, y, x, tolerance, max_evaluations)
     return y / schedule.init
 
 
-def _solve_step(step: Step, f: Denoiser, y: Tensor, tolerance: float, budget: int) -> Tensor:
+def _solve_step(step: Step, f: Denoiser, y: Tensor, start: Tensor, tolerance: float, budget: int) -> Tensor:
     def residual(x: Tensor, rows: Tensor) -> Tensor:
         return (apply_step(step, f, x, rows) - y[rows]) / step.a
 
-    return solve(residual, y, ForwardStep(1.0), tolerance, budget).value
+    return solve(residual, start, ForwardStep(1.0), tolerance, budget).value

@@ -61,6 +61,8 @@ class Pattern:
     weight: float = 0.5
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        object.__setattr__(self, "noise_channels", tuple(self.noise_channels))
         if self.kind not in KINDS:
             raise InputError(f"There is no pattern {self.kind!r}: use one of {', '.join(KINDS)}.")
         if bool(self.noise_channels) != (self.kind == "mixed"):
@@ -69,6 +71,11 @@ class Pattern:
             raise InputError("A channel carries either rings or noise, not both.")
         if self.kind == "paper" and (self.inner, self.outer, self.channels) != (1, 6, (0,)):
             raise InputError("The pattern 'paper' is fixed: channel 0, rings 1 to 6.")
+
+    @classmethod
+    def paper(cls) -> Pattern:
+        """The fixed rings of Hong et al. 2024."""
+        return cls("paper", (0,), (), 1, 6)
 
     @property
     def real(self) -> bool:
@@ -110,6 +117,8 @@ class Keyring:
     public: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(self.shape))
+        object.__setattr__(self, "image_size", tuple(self.image_size))
         if len(self.secret) != SECRET_BYTES:
             raise KeyringError(f"A secret has {SECRET_BYTES} bytes, this one has {len(self.secret)}.")
         if self.classes < 1 or self.steps < 1:
@@ -121,6 +130,16 @@ class Keyring:
     def new(cls, **settings: Any) -> Keyring:
         """A keyring with a fresh secret from the operating system."""
         return cls(secret=secrets.token_bytes(SECRET_BYTES), **settings)
+
+    @classmethod
+    def for_model(cls, model: Any, **settings: Any) -> Keyring:
+        """A fresh keyring that fits a ``treering.models.LatentModel``."""
+        return cls.new(shape=model.shape, image_size=model.image_size, model=model.name, **settings)
+
+    @classmethod
+    def demo(cls) -> Keyring:
+        """The public keyring of the sample pictures; its secret is no secret."""
+        return cls(secret=b"treering's public demo keyring..", public=True)
 
     @property
     def id(self) -> str:
@@ -160,14 +179,14 @@ class Keyring:
     def noise(self, key: int, seed: int, count: int = 1) -> Tensor:
         """Marked noise float32 ``[count, C, h, w]``; picture i is made from seed ``seed + i`` alone.
 
-        Ready for an existing pipeline: ``pipe(prompt, latents=keyring.noise(2, seed=7))``.
+        Ready for an existing pipeline: ``pipe(prompt, latents=keyring.noise(2, seed=7).to(pipe.unet.dtype))``.
         """
         import torch
 
         from . import rings
 
-        if key < 0:
-            raise InputError(f"Classes are counted from 0; there is no class {key}.")
+        if not 0 <= key < self.classes:
+            raise InputError(f"The keyring has the classes 0 to {self.classes - 1}; there is no class {key}.")
         values = torch.from_numpy(self.values([key])[0])
         return rings.imprint(plain_noise(self.shape, seed, count), self.cells(), values)
 
@@ -189,12 +208,13 @@ class Keyring:
         }
         return head | body | ({"secret": self.secret.hex()} if secret else {})
 
-    def save(self, path: Path, overwrite: bool = False) -> None:
+    def save(self, path: Path | str, overwrite: bool = False) -> None:
         """Write the file: mode 0600, under a temporary name, then renamed.
 
         A file that exists is replaced only with ``overwrite``: a lost secret cannot be made again.
         """
-        text = json.dumps(self.as_dict(secret=True), indent=2) + "\n"
+        self.cells()  # rings and channels that do not fit are refused before anything is written
+        path, text = Path(path), json.dumps(self.as_dict(secret=True), indent=2) + "\n"
         if path.exists() and not overwrite:
             raise KeyringError(f"{path} exists already; a lost keyring cannot be made again.")
         try:
@@ -204,8 +224,9 @@ class Keyring:
             raise KeyringError(f"The keyring {path} cannot be written: {error.strerror or error}.") from error
 
     @classmethod
-    def load(cls, path: Path) -> Keyring:
+    def load(cls, path: Path | str) -> Keyring:
         """Read a file; refuses unknown versions, broken content and secrets that others can read."""
+        path = Path(path)
         try:
             with path.open("rb") as file:
                 mode = os.fstat(file.fileno()).st_mode
@@ -300,7 +321,7 @@ def _parse(path: Path, data: bytes) -> Keyring:
             steps=int(content["steps"]),
             public=content["public"] is True,
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, InputError) as error:
         raise KeyringError(f"The keyring {path} is damaged: {_reason(error)}.") from None
     if content.get("id") != keyring.id:
         raise KeyringError(f"The keyring {path} is damaged: its id does not fit its content.")

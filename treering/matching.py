@@ -112,8 +112,10 @@ def match(
     return [Match(int(k), float(s), float(e), float(f)) for k, s, e, f in zip(best, z, exact, fixed, strict=True)]
 
 
-def match_public(coefficients: Complexes, values: Complexes, cell: NDArray[np.int64]) -> list[Match]:
-    """Best class where the keys are public (``paper``), by the classical test; class k is row k of ``values``.
+def match_public(
+    coefficients: Complexes, keys: Sequence[int], values: Complexes, cell: NDArray[np.int64], transforms: int = 1
+) -> list[Match]:
+    """Best of ``keys``, with ``values`` ``[K, D]``, where they are public (``paper``): by the classical test.
 
     The exact test has no meaning there, so the classical p-value stands in both places and z is 0.
     """
@@ -121,6 +123,6 @@ def match_public(coefficients: Complexes, values: Complexes, cell: NDArray[np.in
     for reading in coefficients:
         logs = np.asarray([classical_log_p(reading, value, cell) for value in values])
         best = int(logs.argmin())
-        corrected = float(sidak(logs[best], len(values))) / _LN10
-        results.append(Match(best, 0.0, corrected, corrected))
+        corrected = float(sidak(logs[best], len(values) * transforms)) / _LN10
+        results.append(Match(int(keys[best]), 0.0, corrected, corrected))
     return results

@@ -127,6 +127,7 @@ def imprint(plain: Tensor, cells: Cells, values: Tensor) -> Tensor:
 
     All other frequencies keep what they had.  Returns float32 ``[B, C, h, w]``.
     """
+    _check(plain, cells)
     flat = spectrum(plain.double()).flatten(1)
     written = values.to(flat.dtype).expand(len(flat), -1)[:, cells.cell]  # [B, N]
     flat[:, cells.index] = written
@@ -136,7 +137,13 @@ def imprint(plain: Tensor, cells: Cells, values: Tensor) -> Tensor:
 
 def coefficients(marked: Tensor, cells: Cells) -> Tensor:
     """The spectrum at the cells' points: noise ``[B, C, h, w]`` to complex128 ``[B, N]``."""
+    _check(marked, cells)
     return torch.stack([spectrum(one.double()).flatten()[cells.index] for one in marked])
+
+
+def _check(noise: Tensor, cells: Cells) -> None:
+    if tuple(noise.shape[1:]) != tuple(cells.shape):
+        raise InputError(f"Noise of shape {list(noise.shape)} does not fit cells of a latent {list(cells.shape)}.")
 
 
 def read(coefficients: Tensor, cells: Cells) -> Tensor:

@@ -45,6 +45,8 @@ def probe(scheduler: Any, count: int) -> Schedule:
     noise or remembers earlier steps.
     """
     name = type(scheduler).__name__
+    if count < 1:
+        raise SamplerError("A sampler needs at least one step.")
     for setting in _SETTINGS:
         if getattr(scheduler.config, setting, False):
             raise SamplerError(f"{name} cannot be inverted with the setting {setting}=True; set it to False.")
@@ -82,6 +84,10 @@ class _Runs:
         except (ValueError, TypeError) as error:
             name = type(scheduler).__name__
             raise SamplerError(f"{name} cannot be set to {self.count} steps: {error}") from error
+        if min(float(t) for t in scheduler.timesteps) < 0:
+            raise SamplerError(
+                f"{type(scheduler).__name__} makes no valid grid of {self.count} steps; try another number."
+            )
         return scheduler
 
     def _scales(self) -> list[float]:
@@ -93,7 +99,7 @@ class _Runs:
                 scale = float(scheduler.scale_model_input(torch.ones(1, 1, 1, 1, dtype=torch.float64), t))
             scales.append(scale)
             zero = torch.zeros(1, 1, 1, 1, dtype=torch.float64)
-            scheduler.step(zero, t, zero)
+            self._step(scheduler, zero, t, zero)
         return scales
 
     def __call__(self, inputs: Callable[[int], tuple[float, float]]) -> list[float]:
@@ -101,5 +107,15 @@ class _Runs:
         scheduler, answers = self._fresh(), []
         for i, t in enumerate(scheduler.timesteps):
             x, f = (torch.full((1, 1, 1, 1), float(value), dtype=torch.float64) for value in inputs(i))
-            answers.append(float(scheduler.step(f, t, x).prev_sample))
+            if hasattr(scheduler, "scale_model_input"):
+                scheduler.scale_model_input(x, t)  # some warn if it was not called
+            answers.append(float(self._step(scheduler, f, t, x)))
         return answers
+
+    @staticmethod
+    def _step(scheduler: Any, f: torch.Tensor, t: Any, x: torch.Tensor) -> torch.Tensor:
+        try:
+            answer: torch.Tensor = scheduler.step(f, t, x).prev_sample
+        except (ValueError, IndexError, ZeroDivisionError, NotImplementedError) as error:
+            raise SamplerError(f"{type(scheduler).__name__} cannot be probed: {error}") from error
+        return answer

@@ -171,7 +171,7 @@ def solve(
     x, state = start, method.begin(start)
     for k in range(max_evaluations):
         r = residual(x, book.rows)
-        going = book.record(k, x, r, patience)
+        going = book.record(k, x, r, patience, keep)
         if not going.all():
             x, r, state = x[going], r[going], {name: value[going] for name, value in state.items()}
         if not len(book.rows):
@@ -191,21 +191,22 @@ class _Book:
         count = len(start)
         self.rows = torch.arange(count, device=start.device)
         self.tolerance = torch.as_tensor(tolerance, dtype=torch.float32, device=start.device).expand(count)
-        self.value = start.clone()
+        self.value, self.best = start.clone(), start.clone()
         self.residual = torch.full((count,), math.inf, device=start.device)
+        self.least = self.residual.clone()
         self.evaluations = torch.zeros(count, dtype=torch.int64, device=start.device)
         self.best_at = torch.zeros_like(self.evaluations)
         self.trace = torch.full((budget, count), math.nan, device=start.device)
         self.status = [Status.BUDGET] * count
 
-    def record(self, k: int, x: Tensor, r: Tensor, patience: int | None) -> Tensor:
+    def record(self, k: int, x: Tensor, r: Tensor, patience: int | None, keep: str) -> Tensor:
         """Enter evaluation ``k``; says which of the active samples go on, bool ``[A]``."""
         rows, size = self.rows, rms(r)
         self.trace[k, rows] = size
         self.evaluations[rows] = k + 1
-        better = size < self.residual[rows]
-        self.value[rows[better]] = x[better]
-        self.residual[rows[better]] = size[better]
+        better = size < self.least[rows]
+        self.best[rows[better]] = x[better]
+        self.least[rows[better]] = size[better]
         self.best_at[rows[better]] = k
         finite = torch.isfinite(size)
         done = finite & (size <= self.tolerance[rows])
@@ -213,6 +214,9 @@ class _Book:
         for mask, status in ((~finite, Status.NONFINITE), (done, Status.CONVERGED), (stalled, Status.STALLED)):
             for row in rows[mask].tolist():
                 self.status[row] = status
+        self.value[rows], self.residual[rows] = x, size  # the point just measured, unless ...
+        back = rows if keep == "best" else rows[~finite | stalled]
+        self.value[back], self.residual[back] = self.best[back], self.least[back]
         going = ~(~finite | done | stalled)
         self.rows = rows[going]
         return going

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ STEPS, GUIDANCE, FPR = 20, 3.0, 1e-6
 """Sampler steps and guidance of embedding; false-positive rate of detection."""
 
 
+ROWS = 8
+"""Pictures that go through the networks together on a GPU."""
+
+
 def check(model: LatentModel, keyring: Keyring) -> None:
     """Raise ``ModelError`` unless the keyring's marks fit the model's latents."""
     if tuple(keyring.image_size) != tuple(model.image_size) and keyring.shape == model.shape:
@@ -45,16 +50,19 @@ def embed(
     model: LatentModel,
     keyring: Keyring,
     key: int | None,
-    prompts: Sequence[str],
-    seed: int = 0,
+    prompts: Sequence[str] | str,
+    seed: int | None = None,
     steps: int = STEPS,
     guidance: float = GUIDANCE,
 ) -> NDArray[np.uint8]:
     """Make one picture a prompt, marked with class ``key`` (None: unmarked): uint8 ``[B, H, W, 3]``.
 
-    Picture i depends on ``seed + i`` and its prompt alone, not on the others.
+    Picture i depends on ``seed + i`` and its prompt alone, not on the others.  Without a seed the
+    operating system gives one: pictures of one seed and key begin from the same noise.
     """
     check(model, keyring)
+    prompts = [prompts] if isinstance(prompts, str) else prompts
+    seed = secrets.randbits(62) if seed is None else seed
     if not prompts:
         raise InputError("At least one prompt is needed; it may be empty.")
     noise = plain_noise(keyring.shape, seed, len(prompts)) if key is None else keyring.noise(key, seed, len(prompts))
@@ -65,7 +73,11 @@ def generate(
     model: LatentModel, noise: Tensor, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE
 ) -> NDArray[np.uint8]:
     """Noise ``[B, C, h, w]`` to pictures uint8 ``[B, H, W, 3]``."""
-    latent = inversion.sample(probe(model.scheduler(), steps), model.denoiser(prompts, guidance), noise.to(model.device))
+    if len(prompts) != len(noise):
+        raise InputError(f"There are {len(prompts)} prompts for {len(noise)} pictures.")
+    latent = inversion.sample(
+        probe(model.scheduler(), steps), model.denoiser(prompts, guidance), noise.to(model.device)
+    )
     return images.to_bytes(model.decode(latent).cpu().numpy())
 
 
@@ -103,7 +115,7 @@ class Detector:
     @cached_property
     def schedule(self) -> Schedule:
         """The sampler's steps."""
-        return probe(self.model.scheduler(), self.steps or self.keyring.steps)
+        return probe(self.model.scheduler(), self.keyring.steps if self.steps is None else self.steps)
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -125,18 +137,26 @@ class Detector:
         points = rings.coefficients(noise.cpu(), cells)
         coefficients, cell = points.numpy(), cells.cell.numpy()
         if not self.keyring.pattern.secret:
-            return matching.match_public(coefficients, self.keyring.values(range(self.keyring.classes)), cell)
+            keys = range(self.keyring.classes) if self.keys is None else self.keys
+            return matching.match_public(coefficients, keys, self.keyring.values(keys), cell)
         means = rings.read(points, cells).numpy()
         blocks = self.keyring.blocks(self.keys)
         return matching.match(coefficients, means, blocks, self.keyring.weights(), cell, self.keyring.pattern.real)
 
     def __call__(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
-        """One result a picture; a picture's result does not depend on the others.
+        """One result a picture uint8 ``[B, H, W, 3]``; it does not depend on the others.
 
-        ``notes``: what to say beside each result.  On a GPU the pictures go through the networks
-        together, and ``seconds`` is their mean.
+        ``notes``: what to say beside each result.  On a GPU several pictures go through the networks
+        together: then they are independent up to rounding, and ``seconds`` is their mean.
         """
-        rows = 1 if self.model.device.type == "cpu" else max(len(pictures), 1)
+        wanted = (*self.keyring.image_size, 3)
+        if np.ndim(pictures) != 4 or tuple(pictures.shape[1:]) != wanted or pictures.dtype != np.uint8:
+            given = f"{pictures.dtype} {list(pictures.shape)}"
+            raise InputError(
+                f"Pictures must be uint8 [B, {wanted[0]}, {wanted[1]}, 3], not {given}; "
+                "images.read(path, keyring.image_size) makes them fit."
+            )
+        rows = 1 if self.model.device.type == "cpu" else ROWS
         results: list[Detection] = []
         for i in range(0, len(pictures), rows):
             results += self._detect(pictures[i : i + rows], notes[i : i + rows])

@@ -11,7 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from .. import report
+import numpy as np
+
+from .. import images, report
 
 RUNS = 3
 _PROGRAM = """
@@ -42,8 +44,20 @@ def _median(folder: Path, *arguments: str) -> tuple[float, float]:
     return statistics.median(s for s, _ in runs), max(m for _, m in runs)
 
 
-def speed(output: Path, more: int = 8) -> str:
-    """First and further pictures of embed and detect; medians of three runs, largest memory."""
+def _variations(pictures: list[str], folder: Path, count: int) -> None:
+    """Files of different bytes, by shifting pictures by a few pixels."""
+    folder.mkdir()
+    for i in range(count):
+        pixels = images.read(Path(pictures[i % len(pictures)])).pixels
+        images.write(np.roll(pixels, 1 + i // len(pictures), axis=1), folder / f"{i:05d}.png")
+
+
+def speed(output: Path, verified: int = 100, more: int = 8) -> str:
+    """First and further pictures of embed, detect and verify; medians of three runs, largest memory.
+
+    ``verified``: pictures of the larger of the two folders that verify is run on (once), to see whether
+    memory stays flat.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _run(folder, "embed", "--key", "2", "--output", "warm-up")
@@ -54,6 +68,9 @@ def speed(output: Path, more: int = 8) -> str:
         pictures = sorted(str(path) for path in (folder / "many").glob("*.png"))
         first, several = _median(folder, "detect", pictures[0]), _median(folder, "detect", *pictures)
         rows += [("detect, cold", *first), ("detect, each further", (several[0] - first[0]) / more, several[1])]
+        for count in (10, verified):
+            _variations(pictures, folder / f"folder-{count}", count)
+            rows.append((f"verify, {count} pictures", *_run(folder, "verify", f"folder-{count}")))
     table = [[what, f"{seconds:.2f}", f"{memory:.0f}"] for what, seconds, memory in rows]
     text: str = report.markdown_table(("what", "seconds", "peak MB"), table)
     (output / "speed.md").write_text(text.rstrip() + "\n", encoding="utf-8")

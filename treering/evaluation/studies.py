@@ -6,6 +6,7 @@ prints the table.  All of them are deterministic but for the seconds.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import time
@@ -18,10 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from torch import Tensor
 
-from .. import images, inversion, report, watermark
+from .. import images, inversion, matching, report, rings, watermark
 from ..inversion import DecoderInversion
 from ..keys import Keyring, Pattern, plain_noise
 from ..models import LatentModel
@@ -229,17 +230,20 @@ def accuracy(model: LatentModel, keyring: Keyring, output: Path, count: int, not
     Every picture's rows are appended to ``accuracy.jsonl`` as they are known; a rerun continues.
     """
     store = output / "accuracy.jsonl"
-    rows = list(_lines(store))
+    what = (model.fingerprint, keyring.id, keyring.steps, keyring.classes, ACCURACY_METHODS)
+    run = hashlib.sha256(repr(what).encode()).hexdigest()[:16]  # rows of other settings do not count
+    rows = [row for row in _lines(store) if row["run"] == run and row["picture"] < count]
     done = {row["picture"] for row in rows}
     detectors = {name: watermark.Detector(model, keyring, plan) for name, plan in ACCURACY_METHODS.items()}
     with store.open("a", encoding="utf-8") as file:
+        file.write("\n" if store.stat().st_size else "")  # after a line that a kill cut short
         for i in sorted(set(range(count)) - done):
             key, seed = (i % 5 if i % 5 < 3 else None), 4_000_000 + i
             noise = plain_noise(keyring.shape, seed) if key is None else keyring.noise(key, seed)
             picture = draw(model, noise, seed)[1]
             found = {name: detector(picture[None])[0] for name, detector in detectors.items()}
             results = {n: {"key": d.key, "log10_p": d.log10_p, "seconds": d.seconds} for n, d in found.items()}
-            rows.append({"picture": i, "key": key, "found": results})
+            rows.append({"run": run, "picture": i, "key": key, "found": results})
             file.write(json.dumps(rows[-1]) + "\n")
             file.flush()
             note(f"picture {i + 1} of {count}")
@@ -264,9 +268,87 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     if path.exists():
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
-                yield json.loads(line)
+                if line:
+                    yield json.loads(line)
             except ValueError:
                 continue  # cut short by a kill
+
+
+# -------------------------------------------------------------------------------- robustness
+
+
+def _pillow(change: Callable[[Image.Image], Image.Image]) -> Callable[[Pictures], Pictures]:
+    return lambda picture: np.asarray(change(Image.fromarray(picture)))
+
+
+def _resized(image: Image.Image, share: float) -> Image.Image:
+    small = image.resize((round(image.width * share), round(image.height * share)), Image.Resampling.LANCZOS)
+    return small.resize(image.size, Image.Resampling.LANCZOS)
+
+
+def _cropped(image: Image.Image, share: float) -> Image.Image:
+    margin = round(image.width * (1 - share) / 2)
+    inner = image.crop((margin, margin, image.width - margin, image.height - margin))
+    return inner.resize(image.size, Image.Resampling.LANCZOS)
+
+
+def _noisy(picture: Pictures, deviation: float) -> Pictures:
+    noise = np.random.default_rng(0).normal(0, 255 * deviation, picture.shape)
+    return np.clip(picture + noise, 0, 255).round().astype(np.uint8)
+
+
+ATTACKS: dict[str, Callable[[Pictures], Pictures]] = {
+    "none": lambda picture: picture,
+    **{f"JPEG {q}": lambda picture, q=q: jpeg(picture, q) for q in (75, 50, 25)},  # type: ignore[misc]
+    "to half size and back": _pillow(lambda image: _resized(image, 0.5)),
+    "Gaussian blur, 2 pixels": _pillow(lambda image: image.filter(ImageFilter.GaussianBlur(2))),
+    "Gaussian noise, 0.02": lambda picture: _noisy(picture, 0.02),
+    "Gaussian noise, 0.1": lambda picture: _noisy(picture, 0.1),
+    "brightness x 1.3": _pillow(lambda image: ImageEnhance.Brightness(image).enhance(1.3)),
+    "crop to 95 % and resize": _pillow(lambda image: _cropped(image, 0.95)),
+    "crop to 75 % and resize": _pillow(lambda image: _cropped(image, 0.75)),
+    "mirrored": lambda picture: picture[:, ::-1].copy(),
+    "rotated by 5 degrees": _pillow(lambda image: image.rotate(5, Image.Resampling.BICUBIC)),
+}
+"""What happens to pictures, on uint8 ``[H, W, 3]``; noise in shares of full scale."""
+
+
+def robustness(model: LatentModel, keyring: Keyring, output: Path, count: int, note: Note) -> str:
+    """What a mark withstands: right class at the default false-positive rate, and median log10 p."""
+    detector = watermark.Detector(model, keyring)
+    seeds = [5_000_000 + i for i in range(count)]
+    pictures = [draw(model, keyring.noise(i % 3, seed), seed)[1] for i, seed in enumerate(seeds)]
+    table = []
+    for name, attack in ATTACKS.items():
+        found = detector(np.stack([attack(picture) for picture in pictures]))
+        right = sum(d.key == i % 3 for i, d in enumerate(found))
+        median = float(np.median([d.log10_p for d in found]))
+        table.append([name, f"{right}/{count}", _f(median, 1)])
+        note(" | ".join(table[-1]))
+    return _write(output / "robustness.md", ("change", "right class", "median log10 p"), table)
+
+
+def null(model: LatentModel, keyring: Keyring, output: Path, count: int, note: Note) -> str:
+    """Whether p-values are uniform: ``count`` pictures, one marked with another secret, one of plain grey, each
+    against 20 000 random secrets; share of p below a level, over that level."""
+    levels, secrets, rows = (0.1, 0.01, 0.001, 0.0001), 20_000, []
+    grey = np.full((*model.image_size, 3), 127, np.uint8)
+    drawn = [draw(model, plain_noise(keyring.shape, 6_000_000 + i), 6_000_000 + i)[1] for i in range(count)]
+    marked = draw(model, keyring.noise(0, 1), 1)[1]
+    detector = watermark.Detector(model, keyring)
+    cells, other = keyring.cells(), keyring.with_secret(bytes(32))
+    names = [*(f"unmarked {i + 1}" for i in range(count)), "marked with another secret", "plain grey"]
+    for name, picture in zip(names, [*drawn, marked, grey], strict=True):
+        noise = detector.noise(detector.latent(picture[None]).value)
+        means = rings.read(rings.coefficients(noise, cells), cells).numpy()
+        blocks = other.blocks(range(secrets))  # classes of another secret are as random as other secrets
+        z = np.concatenate(
+            [matching.scores(means, values, keyring.weights(), keyring.pattern.real)[0] for _, values in blocks]
+        )
+        p = np.exp(matching.log_p(z))
+        rows.append([name, *(_f(float((p <= level).mean() / level), 2) for level in levels)])
+        note(" | ".join(rows[-1]))
+    return _write(output / "null.md", ("picture", *(f"p <= {level:g}" for level in levels)), rows)
 
 
 # ------------------------------------------------------------------------------------ tables
@@ -282,5 +364,11 @@ def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     return text
 
 
-STUDIES = {"decoder-inversion": decoder_inversion, "patterns": patterns, "accuracy": accuracy}
-COUNTS = {"decoder-inversion": 12, "patterns": 16, "accuracy": 500}
+STUDIES = {
+    "decoder-inversion": decoder_inversion,
+    "patterns": patterns,
+    "accuracy": accuracy,
+    "robustness": robustness,
+    "null": null,
+}
+COUNTS = {"decoder-inversion": 12, "patterns": 16, "accuracy": 500, "robustness": 24, "null": 4}

@@ -12,14 +12,16 @@ import hashlib
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
-from ..errors import ModelError
+from ..errors import ModelError, SamplerError
 from .demo import WEIGHTS
 
 Denoiser = Callable[[Tensor, float, Tensor], Tensor]
@@ -35,8 +37,17 @@ class LatentModel:
     ``shape``: latent ``(C, h, w)``.  ``image_size``: ``(height, width)`` in pixels.
     """
 
-    def __init__(self, name: str, vae: Any, unet: Any, text_encoder: Any, tokenizer: Any, scheduler: Any) -> None:
-        self.name = name
+    def __init__(
+        self,
+        name: str,
+        vae: Any,
+        unet: Any,
+        text_encoder: Any,
+        tokenizer: Any,
+        scheduler: Any,
+        fingerprint: str | None = None,
+    ) -> None:
+        self.name, self._files = name, fingerprint
         self.vae, self.unet, self.text_encoder = vae, unet, text_encoder
         self.tokenizer, self._scheduler = tokenizer, scheduler
         for network in (vae, unet, text_encoder):
@@ -55,23 +66,10 @@ class LatentModel:
         device: torch.device = self.vae.device
         return device
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change with the configuration or the weights."""
-        digest = hashlib.sha256()
-        for network in (self.vae, self.unet, self.text_encoder):
-            config = {
-                k: v
-                for k, v in dict(
-                    network.config.to_dict() if hasattr(network.config, "to_dict") else network.config
-                ).items()
-                if not k.startswith("_")
-            }
-            digest.update(json.dumps(config, sort_keys=True, default=str).encode())
-            tensors = list(network.parameters())
-            for tensor in (tensors[0], tensors[len(tensors) // 2], tensors[-1]):
-                digest.update(tensor.detach().float().cpu().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        """16 hexadecimal digits that change with the weights, their configuration or the scheduler."""
+        return self._files or _of_parameters((self.vae, self.unet, self.text_encoder), self._scheduler)
 
     def to(self, device: str = "cpu", dtype: str = "float32") -> LatentModel:
         """Move the networks; iterates stay float32."""
@@ -148,7 +146,9 @@ class LatentModel:
             texts = [prompts[row] for row in rows.tolist()]
             parts = self._one_by_one(x)
             starts = range(0, len(x), 1 if self.device.type == "cpu" else max(len(x), 1))
-            return torch.cat([group(part, time, texts[i : i + len(part)]) for i, part in zip(starts, parts, strict=True)])
+            return torch.cat(
+                [group(part, time, texts[i : i + len(part)]) for i, part in zip(starts, parts, strict=True)]
+            )
 
         return f
 
@@ -160,8 +160,11 @@ class LatentModel:
 
     def scheduler(self) -> Any:
         """The model's own scheduler if it can be inverted, else DDIM with the same noise schedule."""
-        if type(self._scheduler).__name__ in _INVERTIBLE:
+        name, config = type(self._scheduler).__name__, self._scheduler.config
+        if name in _INVERTIBLE:
             return self._scheduler
+        if config.get("prediction_type", "epsilon") not in ("epsilon", "v_prediction", "sample"):
+            raise SamplerError(f"{name} cannot be inverted, and DDIM cannot take its place.")
         from diffusers import DDIMScheduler
 
         return DDIMScheduler.from_config(self._scheduler.config, clip_sample=False, set_alpha_to_one=False)
@@ -198,9 +201,14 @@ def _from_hub(name: str, download: bool) -> Path:
         raise ModelError(f"{name} is not a Stable Diffusion pipeline folder: it has no model_index.json.")
     from huggingface_hub import snapshot_download
 
-    kinds = ["*.json", "*.txt", "*.safetensors"]
+    files = ["model_index.json", "scheduler/*.json", "tokenizer/*", "*/config.json"]
+    files += ["vae/diffusion_pytorch_model*.safetensors*", "unet/diffusion_pytorch_model*.safetensors*"]
+    files += ["text_encoder/model*.safetensors*"]
+    variants = ["*.fp16.*", "*.non_ema.*"]
     try:
-        return Path(snapshot_download(name, allow_patterns=kinds, local_files_only=not download))
+        return Path(
+            snapshot_download(name, allow_patterns=files, ignore_patterns=variants, local_files_only=not download)
+        )
     except Exception as error:  # the hub's client raises many kinds, for a missing file, network or id
         hint = "cannot be downloaded" if download else "is not in the local cache; --download fetches it"
         raise ModelError(f"The model {name} {hint}.") from error
@@ -231,11 +239,50 @@ def _from_folder(name: str, folder: Path) -> LatentModel:
             ),
             transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
             scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+            _of_files(folder),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"The model {name} cannot be loaded: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
         ) from error
+
+
+_PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+
+
+def _of_files(folder: Path) -> str:
+    """Fingerprint of a pipeline folder: all weights, and every setting but the libraries' versions."""
+    digest = hashlib.sha256()
+    for path in sorted(path for part in _PARTS for path in (folder / part).glob("*") if path.is_file()):
+        if path.suffix == ".safetensors":
+            with path.open("rb") as file:
+                digest.update(_digest(file))
+        elif path.suffix == ".json":
+            digest.update(_settings(json.loads(path.read_text(encoding="utf-8"))))
+    return digest.hexdigest()[:16]
+
+
+def _digest(file: Any) -> bytes:
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.digest()
+
+
+def _of_parameters(networks: Iterable[Any], scheduler: Any) -> str:
+    """Fingerprint of networks that did not come from a folder."""
+    digest = hashlib.sha256(_settings(dict(scheduler.config)))
+    for network in networks:
+        for parameter in network.parameters():
+            digest.update(parameter.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _settings(config: Any) -> bytes:
+    if isinstance(config, dict):
+        left_out = ("transformers_version", "dtype", "torch_dtype")
+        config = {k: v for k, v in config.items() if not k.startswith("_") and k not in left_out}
+    return json.dumps(config, sort_keys=True, default=str).encode()
 
 
 @contextlib.contextmanager

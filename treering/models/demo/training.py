@@ -133,7 +133,9 @@ class Run:
 
     @torch.no_grad()
     def use_average(self) -> None:
-        """Put the averaged weights into the module."""
+        """Put the averaged weights into the module; raises ``RuntimeError`` before the last step."""
+        if self.step < self.plan.steps:
+            raise RuntimeError(f"{self.path} is at step {self.step} of {self.plan.steps}; train first.")
         for name, p in self.parameters.items():
             p.copy_(self.average[name])
         self.module.eval()
@@ -209,7 +211,7 @@ def encode_all(work: Path) -> None:
     vae, pictures = trained_autoencoder(work), data.pictures(work)
     store = np.zeros((len(pictures), networks.LATENT_CHANNELS, networks.LATENT_SIZE, networks.LATENT_SIZE), np.float16)
     for i in range(0, len(pictures), 8):
-        latent = networks.latent_mean(vae, to_pixels(pictures[i : i + 8]).to(device()))  # type: ignore[arg-type]
+        latent = networks.latent_mean(vae, to_pixels(pictures[i : i + 8]).to(device()))
         store[i : i + 8] = (networks.SCALING_FACTOR * latent).cpu().numpy()
         if i % 1000 == 0:
             _log.info("encoded %d of %d", i, len(pictures))
