@@ -142,9 +142,9 @@ def _labelled(folder: Path, items: list[Item], labels: str | None) -> list[Item]
 
 
 def _keyring(folder: Path, given: Path | None) -> Keyring:
-    """The keyring that was named, else that of the sample pictures, else the user's own, else a public one of the folder.
+    """The keyring named, else that of the sample pictures, else the user's own, else a public one of the folder.
 
-    A folder from somebody else must not decide how it is checked, so its keyring counts only where there is no other.
+    A folder from somebody else must not decide how it is checked, so its keyring counts only where no other is.
     """
     from treering.keys import Keyring
 

@@ -35,8 +35,8 @@ class DecoderInversion:
     """How to invert a decoder.
 
     ``name``: what results call it.  ``method``: a solver's method, ``"gradient"`` for Adam on
-    ||D(z) - x||^2, or None for the encoder alone.  ``budget``: evaluations of the residual.  ``floor``: stop at this multiple of the rounding
-    floor (0: never).  ``keep``: see :func:`treering.solvers.solve`.
+    ||D(z) - x||^2, or None for the encoder alone.  ``budget``: evaluations of the residual.
+    ``floor``: stop at this multiple of the rounding floor (0: never).  ``keep``: see :func:`treering.solvers.solve`.
     """
 
     method: Method | Literal["gradient"] | None
