@@ -83,8 +83,8 @@ def test_the_secret_is_never_shown(keyring):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_file_round_trip(tmp_path, kind):
-    pattern = {"mixed": ((0,), (1, 2)), "paper": ((0,), (), 1, 6)}.get(kind, ())
-    pattern = Pattern(kind, *pattern)
+    rest = {"mixed": ((0,), (1, 2), 2, 8), "paper": ((0,), (), 1, 6)}.get(kind, ((0, 3), (), 2, 8))
+    pattern = Pattern(kind, *rest)
     keyring = Keyring.new(pattern=pattern, classes=3, shape=(4, 40, 24), image_size=(320, 192))
     path = tmp_path / "deep" / "keyring.json"
     keyring.save(path)

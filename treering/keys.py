@@ -53,11 +53,11 @@ class Pattern:
     as n to this power in the score.
     """
 
-    kind: Kind = "rings"
+    kind: Kind = "noise"
     channels: tuple[int, ...] = (0, 1, 2, 3)
     noise_channels: tuple[int, ...] = ()
-    inner: int = 1
-    outer: int = 10
+    inner: int = 4
+    outer: int = 15
     weight: float = 0.5
 
     def __post_init__(self) -> None:
