@@ -15,7 +15,7 @@ from treering.evaluation.studies import decibel, jpeg, look
 from treering.inversion import METHODS, invert_decoder, invert_sampler, sample
 from treering.keys import Keyring, Pattern, plain_noise
 from treering.models.demo import WEIGHTS
-from treering.schedule import probe
+from treering.schedule import Schedule, probe
 from treering.watermark import Detector
 
 KEYS = (0, 1, 2, None)
@@ -114,15 +114,16 @@ def test_the_slow_methods_lower_their_residual(model, pictures, name):
     assert trace[-1] < trace[0]
 
 
-@pytest.mark.parametrize("guidance", [1.0, 2.0])
-def test_sampling_and_inverting_return_to_the_noise(model, guidance):
-    schedule = probe(model.scheduler(), 10)
-    f = model.denoiser(["the sea at dawn"], guidance)
+def test_sampling_and_inverting_return_to_the_noise(model):
+    """But for the last steps: there the sampler rounds off what is left of the noise, and no inverse can bring it back."""
+    schedule = Schedule(probe(model.scheduler(), 20).steps[:16])
+    f = model.denoiser(["the sea at dawn"], 1.0)
     noise = plain_noise(model.shape, 8)
     latent = sample(schedule, f, noise)
-    solved = invert_sampler(schedule, f, latent, "fixed-point", 1e-4, 60)
+    solved = invert_sampler(schedule, f, latent, "fixed-point", 1e-3, 20)
     naive = invert_sampler(schedule, f, latent, "naive")
-    assert (solved - noise).square().mean().sqrt() < 0.1
+    assert (solved - noise).square().mean().sqrt() < 0.01
+    assert (naive - noise).square().mean().sqrt() < 0.1
     assert (solved - noise).square().mean() < (naive - noise).square().mean()
 
 
@@ -220,7 +221,7 @@ def test_pictures_that_do_not_fit_are_refused(model, keyring, pictures):
 
 
 def test_prompts(model, keyring):
-    assert len(treering.embed(model, keyring, 2, "one prompt", steps=1)) == 1
+    assert len(treering.embed(model, keyring, 2, "one prompt", steps=2)) == 1
     with pytest.raises(InputError, match="At least one prompt"):
         treering.embed(model, keyring, 2, [])
     with pytest.raises(InputError, match="There are 1 prompts for 2 pictures"):
