@@ -115,7 +115,7 @@ def test_the_slow_methods_lower_their_residual(model, pictures, name):
 
 
 def test_sampling_and_inverting_return_to_the_noise(model):
-    """But for the last steps: there the sampler rounds off what is left of the noise, and no inverse can bring it back."""
+    """But for the last steps: there the sampler throws away what is left of the noise, and nothing brings it back."""
     schedule = Schedule(probe(model.scheduler(), 20).steps[:16])
     f = model.denoiser(["the sea at dawn"], 1.0)
     noise = plain_noise(model.shape, 8)
