@@ -159,8 +159,9 @@ def invert_sampler(
     """Latent ``[B, C, h, w]`` back to noise.
 
     ``naive``: f is evaluated at the known end of each step, scaled as that end is (DDIM inversion,
-    Song et al. 2021): one evaluation a step.  ``fixed-point``: each step is solved to a root mean square residual of
-    ``tolerance``; needed where steps are few (Hong et al. 2024 use it for InstaFlow).
+    Song et al. 2021): one evaluation a step.  ``fixed-point``: each step is solved, from there, to a
+    root mean square residual of ``tolerance``; needed where steps are few (Hong et al. 2024 use it for
+    InstaFlow).
     """
     y, rows = latent, torch.arange(len(latent))
     scales = [step.scale for step in schedule.steps[1:]] + [1.0]  # of the cleaner end of each step

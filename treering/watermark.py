@@ -26,7 +26,6 @@ from .types import Detection, Match, Solution
 STEPS, GUIDANCE, FPR = 20, 3.0, 1e-6
 """Sampler steps and guidance of embedding; false-positive rate of detection."""
 
-
 ROWS = 8
 """Pictures that go through the networks together on a GPU."""
 
@@ -73,11 +72,20 @@ def generate(
     model: LatentModel, noise: Tensor, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE
 ) -> NDArray[np.uint8]:
     """Noise ``[B, C, h, w]`` to pictures uint8 ``[B, H, W, 3]``."""
+    return pictures(model, latents(model, noise, prompts, steps, guidance))
+
+
+def latents(
+    model: LatentModel, noise: Tensor, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE
+) -> Tensor:
+    """Noise to latents, both ``[B, C, h, w]``, by the model's sampler."""
     if len(prompts) != len(noise):
         raise InputError(f"There are {len(prompts)} prompts for {len(noise)} pictures.")
-    latent = inversion.sample(
-        probe(model.scheduler(), steps), model.denoiser(prompts, guidance), noise.to(model.device)
-    )
+    return inversion.sample(probe(model.scheduler(), steps), model.denoiser(prompts, guidance), noise.to(model.device))
+
+
+def pictures(model: LatentModel, latent: Tensor) -> NDArray[np.uint8]:
+    """Latents ``[B, C, h, w]`` to pictures uint8 ``[B, H, W, 3]``."""
     return images.to_bytes(model.decode(latent).cpu().numpy())
 
 

@@ -26,7 +26,6 @@ from .. import images, inversion, matching, report, rings, watermark
 from ..inversion import DecoderInversion
 from ..keys import Keyring, Pattern, plain_noise
 from ..models import LatentModel
-from ..schedule import probe
 from ..solvers import Adam, Anderson, ForwardStep, InertialKM
 from .confusion import wilson
 
@@ -51,9 +50,8 @@ def words(model: LatentModel, seed: int) -> str:
 
 def draw(model: LatentModel, noise: Tensor, seed: int) -> tuple[Tensor, Pictures]:
     """Latent ``[1, C, h, w]`` and picture ``[H, W, 3]`` of one noise, as ``embed`` makes them."""
-    f = model.denoiser([words(model, seed)], watermark.GUIDANCE)
-    latent = inversion.sample(probe(model.scheduler(), watermark.STEPS), f, noise.to(model.device))
-    return latent, images.to_bytes(model.decode(latent).cpu().numpy())[0]
+    latent = watermark.latents(model, noise, [words(model, seed)])
+    return latent, watermark.pictures(model, latent)[0]
 
 
 def decibel(found: Tensor, true: Tensor) -> float:

@@ -45,9 +45,9 @@ class LatentModel:
         text_encoder: Any,
         tokenizer: Any,
         scheduler: Any,
-        fingerprint: str | None = None,
+        folder: Path | None = None,
     ) -> None:
-        self.name, self._files = name, fingerprint
+        self.name, self._folder = name, folder
         self.vae, self.unet, self.text_encoder = vae, unet, text_encoder
         self.tokenizer, self._scheduler = tokenizer, scheduler
         for network in (vae, unet, text_encoder):
@@ -68,8 +68,13 @@ class LatentModel:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change with the weights, their configuration or the scheduler."""
-        return self._files or _of_parameters((self.vae, self.unet, self.text_encoder), self._scheduler)
+        """16 hexadecimal digits that change with the weights, their configuration or the scheduler.
+
+        Read from the pipeline's folder, if it came from one, when it is first asked for.
+        """
+        if self._folder is not None:
+            return _of_files(self._folder)
+        return _of_parameters((self.vae, self.unet, self.text_encoder), self._scheduler)
 
     def to(self, device: str = "cpu", dtype: str = "float32") -> LatentModel:
         """Move the networks; iterates stay float32."""
@@ -143,12 +148,8 @@ class LatentModel:
             return plain + guidance * (prompted - plain)
 
         def f(x: Tensor, time: float, rows: Tensor) -> Tensor:
-            texts = [prompts[row] for row in rows.tolist()]
-            parts = self._one_by_one(x)
-            starts = range(0, len(x), 1 if self.device.type == "cpu" else max(len(x), 1))
-            return torch.cat(
-                [group(part, time, texts[i : i + len(part)]) for i, part in zip(starts, parts, strict=True)]
-            )
+            parts = zip(self._one_by_one(x), self._one_by_one(rows), strict=True)
+            return torch.cat([group(part, time, [prompts[row] for row in chosen.tolist()]) for part, chosen in parts])
 
         return f
 
@@ -239,7 +240,7 @@ def _from_folder(name: str, folder: Path) -> LatentModel:
             ),
             transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
             scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
-            _of_files(folder),
+            folder,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise ModelError(
