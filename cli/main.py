@@ -16,6 +16,8 @@ COMMANDS = {
     "detect": "Read the mark of pictures.",
     "verify": "Check a folder of pictures and count what is found.",
     "keys": "Make, show and move keyrings.",
+    "edit": "Change a masked part of a picture; keep the rest.",
+    "experiment": "Measure a table and figure of the decoder-inversion paper.",
 }
 """Name of every subcommand (and of its module) and its line in the help."""
 

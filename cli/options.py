@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from treering.inversion import DecoderInversion
     from treering.keys import Keyring
     from treering.models import LatentModel
     from treering.watermark import Detector
@@ -192,14 +193,19 @@ class ModelChoice:
         return models.load(self.name or otherwise, self.device, self.dtype, self.download)
 
 
-def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
+def model_options(function: Callable[..., Any], default: str = "the keyring's model") -> Callable[..., Any]:
     """Options of the model, given to the command as one ``model: ModelChoice``."""
 
     @functools.wraps(function)
     def with_model(*args: Any, model: str | None, device: str, dtype: str, download: bool, **rest: Any) -> Any:
         return function(*args, model=ModelChoice(model, device, dtype, download), **rest)
 
-    return apply(with_model, (*name_options("the keyring's model"), *_RUNNING))
+    return apply(with_model, (*name_options(default), *_RUNNING))
+
+
+def demo_model_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As :func:`model_options`, for commands without a keyring."""
+    return model_options(function, "demo")
 
 
 def name_options(default: str) -> tuple[Decorator, ...]:
@@ -221,6 +227,45 @@ _RUNNING: tuple[Decorator, ...] = (
 )
 
 
+# How to invert the decoder
+
+
+def decoder_inversion(method: str, iterations: int | None) -> DecoderInversion:
+    """The plan with this name and so many iterations (None: its own)."""
+    from treering import inversion
+
+    return inversion.method(method).with_budget(iterations)
+
+
+def _check_iterations(method: str, iterations: int | None) -> None:
+    if method == "encoder" and iterations is not None:
+        raise click.UsageError("The method encoder has no iterations; leave --iterations out.")
+
+
+def inversion_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--method`` and ``--iterations``, given to the command under these names."""
+
+    @functools.wraps(function)
+    def checked(*args: Any, method: str, iterations: int | None, **rest: Any) -> Any:
+        _check_iterations(method, iterations)
+        return function(*args, method=method, iterations=iterations, **rest)
+
+    return apply(checked, _INVERSION)
+
+
+_INVERSION: tuple[Decorator, ...] = (
+    click.option("--method", type=click.Choice(METHODS), default=DEFAULT_METHOD, help="Decoder inversion."),
+    click.option(
+        "--iterations",
+        "--effort",
+        type=click.IntRange(1, 100_000),
+        metavar="N",
+        show_default="the method's own",
+        help="Iterations of the decoder inversion; more take longer.",
+    ),
+)
+
+
 # How to read
 
 
@@ -239,13 +284,12 @@ class Reading:
 
     def detector(self, model: LatentModel, keyring: Keyring) -> Detector:
         """A detector with these settings."""
-        from treering import inversion, watermark
+        from treering import watermark
 
-        plan = inversion.method(self.method).with_budget(self.iterations)
         return watermark.Detector(
             model,
             keyring,
-            method=self.method if self.iterations is None else plan,
+            method=decoder_inversion(self.method, self.iterations),
             fpr=self.fpr,
             keys=self.keys,
             prompt=self.prompt,
@@ -262,23 +306,14 @@ def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def with_reading(*args: Any, **values: Any) -> Any:
         names = Reading.__dataclass_fields__
         reading = Reading(**{name: values.pop(name) for name in names})
-        if reading.method == "encoder" and reading.iterations is not None:
-            raise click.UsageError("The method encoder has no iterations; leave --iterations out.")
+        _check_iterations(reading.method, reading.iterations)
         return function(*args, reading=reading, **values)
 
     return apply(with_reading, _READING)
 
 
 _READING: tuple[Decorator, ...] = (
-    click.option("--method", type=click.Choice(METHODS), default=DEFAULT_METHOD, help="Decoder inversion."),
-    click.option(
-        "--iterations",
-        "--effort",
-        type=click.IntRange(1, 100_000),
-        metavar="N",
-        show_default="the method's own",
-        help="Iterations of the decoder inversion; more take longer.",
-    ),
+    *_INVERSION,
     click.option(
         "--scheme",
         type=click.Choice(SCHEMES),

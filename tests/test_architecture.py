@@ -17,10 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # Lowest first. A room may import the rooms of lower floors, never one beside it or above.
 FLOORS = (
     ("errors", "types"),
-    ("solvers", "rings"),
+    ("files", "solvers", "rings"),
     ("keys", "schedule", "images", "models"),
     ("inversion", "matching"),
-    ("watermark",),
+    ("watermark", "editing"),
     ("report",),
     ("evaluation",),
     ("verification",),

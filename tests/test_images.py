@@ -573,15 +573,6 @@ def test_a_file_that_appears_meanwhile_is_kept(tmp_path, monkeypatch):
     assert path.read_bytes() == b"precious" and os.listdir(tmp_path) == ["a.png"]
 
 
-def test_without_hard_links(tmp_path, monkeypatch):
-    def fail(*_):
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", fail)
-    images.write(picture(), tmp_path / "a.png")
-    assert os.listdir(tmp_path) == ["a.png"]
-
-
 def test_where_it_cannot_be_written(tmp_path):
     path = tmp_path / "no" / "a.png"
     assert refused(path) == f"{path} cannot be written: its folder does not exist."
@@ -620,17 +611,6 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch, error, expe
     path.write_bytes(b"precious")
     assert refused(path, overwrite=True) == expected.format(path=path)
     assert path.read_bytes() == b"precious" and os.listdir(tmp_path) == ["a.png"]
-
-
-def test_an_interrupt_leaves_nothing_behind(tmp_path, monkeypatch):
-    def interrupt(*_):
-        assert len(os.listdir(tmp_path)) == 1  # the temporary file is there
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(images, "_move", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        images.write(picture(), tmp_path / "a.png")
-    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(

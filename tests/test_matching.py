@@ -126,6 +126,46 @@ def test_paper_pattern_uses_the_classical_test_and_the_closed_set_rule():
     assert matching.match_public(plain[0], range(3), values, cell)[0].log10_p > -3
 
 
+PAPER = Keyring(bytes(32), Pattern.paper(), SHAPE, classes=3)
+
+
+def shrunk(key, gain, noise, seed):
+    """What inversion leaves of a paper's key: half-plane coefficients ``[1, N]`` of so much gain and noise."""
+    cell = PAPER.cells().cell.numpy()
+    plane = np.random.default_rng(seed).normal(size=(2, 1, len(cell))) / np.sqrt(2)
+    return gain * PAPER.values([key])[:, cell] + noise * (plane[0] + 1j * plane[1]), PAPER.values(range(3)), cell
+
+
+@given(key=st.integers(0, 2), gain=st.floats(0.2, 3), noise=st.floats(0, 0.4), seed=st.integers(0, 10**6))
+@settings(deadline=None)
+def test_a_fitted_gain_finds_a_key_of_any_size(key, gain, noise, seed):
+    reading = shrunk(key, gain, noise * gain, seed)
+    assert matching.closed_set_fitted(*reading).tolist() == [key]
+
+
+@given(key=st.integers(0, 2), gain=st.floats(0.1, 0.45), seed=st.integers(0, 10**6))
+@settings(deadline=None)
+def test_the_papers_rule_errs_towards_the_key_of_least_energy(key, gain, seed):
+    reading = shrunk(key, gain, 0.05, seed)
+    energy = (np.abs(PAPER.values(range(3)))[:, reading[2]] ** 2).sum(1)
+    assert matching.closed_set(*reading).tolist() == [energy.argmin()]
+
+
+@given(scale=st.floats(1e-3, 1e3), seed=st.integers(0, 10**6))
+@settings(deadline=None)
+def test_a_fitted_verdict_does_not_depend_on_scale(scale, seed):
+    coefficients, values, cell = shrunk(seed % 3, 0.3, 1.0, seed)
+    verdicts = [matching.closed_set_fitted(f * coefficients, values, cell)[0] for f in (1, scale)]
+    assert verdicts[0] == verdicts[1]
+
+
+def test_a_fitted_gain_is_never_negative_and_a_key_may_be_zero():
+    coefficients, values, cell = shrunk(1, 1.0, 0.0, 0)
+    opposite = np.stack([-values[1], 0.2 * values[0]])
+    assert matching.closed_set_fitted(coefficients, opposite, cell).tolist() == [1]
+    assert matching.closed_set_fitted(coefficients, np.stack([0 * values[0], values[1]]), cell).tolist() == [1]
+
+
 def test_a_million_keys_take_flat_memory_and_find_the_one():
     keyring = Keyring(bytes(range(32)), Pattern("rings", (0, 1, 2, 3), (), 1, 7), SHAPE, classes=1_000_000)
     started = time.process_time()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from pathlib import Path
@@ -127,25 +126,3 @@ def test_figure_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         report.confusion_figure(CONFUSION, tmp_path / "confusion.png")
     assert str(caught.value) == "Plots need matplotlib; install it with: pip install 'treering[plots]'"
     assert not os.listdir(tmp_path)
-
-
-def test_write_file_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "table.md"
-    path.write_bytes(b"old")
-
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InputError) as caught:
-        report.write_file(path, b"new")
-    assert str(caught.value) == f"{path} cannot be written: the disk is full."
-    assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["table.md"]
-
-
-def test_write_file_without_a_folder(tmp_path: Path) -> None:
-    path = tmp_path / "nowhere" / "table.md"
-    with pytest.raises(InputError) as caught:
-        report.write_file(path, b"")
-    assert str(caught.value) == f"{path} cannot be written: No such file or directory."

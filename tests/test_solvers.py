@@ -121,12 +121,19 @@ def test_nonfinite_residual_stops_one_sample_only(keep):
 
 
 def test_the_papers_schedule():
-    adam = Adam(0.01)
-    factors = [adam.factor(k, 100) for k in range(100)]
+    factors = [solvers.factor("cosine", k, 100) for k in range(100)]
     assert factors[0] == pytest.approx(0.1)
     assert max(factors) == pytest.approx(factors[9])
     assert factors[80:] == [pytest.approx(0.5 * (1 + math.cos(0.8 * math.pi)))] * 20
-    assert Adam(0.01, schedule="fixed").factor(50, 100) == 1.0
+    assert solvers.factor("fixed", 50, 100) == 1.0
+
+
+@pytest.mark.parametrize("method", [ForwardStep(0.5, "cosine"), InertialKM(0.5, 0.0, "cosine")])
+def test_a_schedule_scales_the_step(method):
+    start = torch.ones(1, 2)
+    moved = solve(lambda x, rows: x, start, method, 0.0, 10, keep="last").value
+    expected = math.prod(1 - 0.5 * solvers.factor("cosine", k, 10) for k in range(10))
+    assert torch.allclose(moved, expected * start)
 
 
 def test_anderson_is_exact_on_a_small_linear_problem():

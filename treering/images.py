@@ -7,11 +7,9 @@ Whatever the file holds, `read` gives upright 8-bit sRGB and says in short notes
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import io
 import os
-import secrets
 import threading
 import warnings
 from collections.abc import Iterator
@@ -24,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 
+from treering import files
 from treering.errors import ImageError
 
 _AVIF = find_spec("PIL._avif") is not None
@@ -119,7 +118,7 @@ def write(pixels: NDArray[np.uint8], path: Path | str, overwrite: bool = False) 
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, "PNG")
     try:
-        _write_atomically(encoded.getvalue(), path, overwrite)
+        files.write(path, encoded.getvalue(), overwrite=overwrite)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise ImageError(_write_problem(path, error)) from error
 
@@ -431,39 +430,9 @@ def _exists(path: Path) -> str:
     return f"{path} exists already; use --force to overwrite it."
 
 
-def _write_atomically(data: bytes, path: Path, overwrite: bool) -> None:
-    # Not tempfile: its files are readable by their owner only, and a picture should have the usual permissions.
-    temporary = path.parent / f".treering-{secrets.token_hex(8)}.tmp"
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-        _move(temporary, path, overwrite)
-    finally:
-        with contextlib.suppress(OSError):  # gone already where it was renamed or never made
-            temporary.unlink()
-
-
-def _move(temporary: Path, path: Path, overwrite: bool) -> None:
-    if not overwrite:
-        try:
-            os.link(temporary, path)  # unlike a rename, fails if a file has appeared there meanwhile
-            return
-        except FileExistsError:
-            raise
-        except OSError:  # no hard links on this file system
-            pass
-    os.replace(temporary, path)
-
-
-def _write_problem(path: Path, error: Exception) -> str:
+def _write_problem(path: Path, error: OSError | ValueError) -> str:
     if isinstance(error, FileExistsError):
         return _exists(path)
-    if isinstance(error, PermissionError):
-        return f"No permission to write {path}."
-    if isinstance(error, FileNotFoundError):
-        return f"{path} cannot be written: its folder does not exist."
-    if isinstance(error, NotADirectoryError):
-        return f"{path} cannot be written: {path.parent} is not a folder."
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{path} cannot be written: the disk is full."
+    if isinstance(error, OSError):
+        return files.problem(path, error)
     return f"{path} cannot be written: {_reason(error)}."

@@ -23,7 +23,7 @@ from torch import Tensor
 from .errors import InputError
 from .models import Denoiser, LatentModel
 from .schedule import Schedule
-from .solvers import Adam, Anderson, ForwardStep, InertialKM, Method, rms, solve
+from .solvers import Adam, Anderson, ForwardStep, InertialKM, Method, Rates, factor, rms, solve
 from .types import Solution, Status, Step
 
 ROUNDING = 2 / 255
@@ -31,15 +31,23 @@ ROUNDING = 2 / 255
 
 
 @dataclass(frozen=True)
+class Gradient:
+    """The baseline of Hong et al. 2024: Adam on ||D(z) - x||^2, by differentiating the decoder."""
+
+    rate: float = 0.1
+    schedule: Rates = "cosine"
+
+
+@dataclass(frozen=True)
 class DecoderInversion:
     """How to invert a decoder.
 
-    ``name``: what results call it.  ``method``: a solver's method, ``"gradient"`` for Adam on
-    ||D(z) - x||^2, or None for the encoder alone.  ``budget``: evaluations of the residual.
+    ``name``: what results call it.  ``method``: a solver's method, :class:`Gradient`, or None for the
+    encoder alone.  ``budget``: evaluations of the residual.
     ``floor``: stop at this multiple of the rounding floor (0: never).  ``keep``: see :func:`treering.solvers.solve`.
     """
 
-    method: Method | Literal["gradient"] | None
+    method: Method | Gradient | None
     budget: int = 0
     floor: float = 0.0
     keep: Literal["best", "last"] = "last"
@@ -55,15 +63,17 @@ class DecoderInversion:
 
 _METHODS = {
     "encoder": DecoderInversion(None),
-    "gradient": DecoderInversion("gradient", 100),
-    "forward-step": DecoderInversion(ForwardStep(1.0), 3, floor=1.0),
-    "inertial-km": DecoderInversion(InertialKM(1.0, 0.3), 3, floor=1.0),
+    "gradient": DecoderInversion(Gradient(), 100),
+    "forward-step": DecoderInversion(ForwardStep(1.0), 3, floor=1.0, patience=1),
+    "inertial-km": DecoderInversion(InertialKM(1.0, 0.3), 3, floor=1.0, patience=1),
     "adam": DecoderInversion(Adam(0.01), 100),
     "adam-fixed": DecoderInversion(Adam(0.01, schedule="fixed"), 100),
     "anderson": DecoderInversion(Anderson(3), 4, floor=1.0, keep="best", patience=2),
 }
 METHODS: dict[str, DecoderInversion] = {name: replace(plan, name=name) for name, plan in _METHODS.items()}
-"""Methods by name.  ``adam`` is the paper's; the budgets of the others were chosen by measurement."""
+"""Methods by name.  ``adam`` is the paper's; the budgets of the others were chosen by measurement.  With a patience
+of 1, a step that makes the residual larger is taken back: where the decoder is not near the encoder's inverse, the
+plain methods run away from the root."""
 
 DEFAULT = "forward-step"
 
@@ -83,8 +93,8 @@ def invert_decoder(model: LatentModel, pixels: Tensor, plan: DecoderInversion) -
     target = model.encode(pixels)
     if plan.method is None:
         return _untouched(target)
-    if plan.method == "gradient":
-        return _gradient(model, pixels, target, plan.budget)
+    if isinstance(plan.method, Gradient):
+        return _gradient(model, pixels, target, plan.method, plan.budget)
     tolerance = plan.floor * rounding_floor(model, pixels, target) if plan.floor else 0.0
 
     def residual(z: Tensor, rows: Tensor) -> Tensor:
@@ -107,17 +117,15 @@ def _untouched(latent: Tensor) -> Solution:
     return Solution(latent, nothing, evaluations, (Status.BUDGET,) * count, torch.zeros(0, count))
 
 
-def _gradient(model: LatentModel, pixels: Tensor, start: Tensor, budget: int, rate: float = 0.1) -> Solution:
-    """The baseline of Hong et al. 2024: Adam on ||D(z) - x||^2, rate 0.1 with the same schedule."""
-    schedule = Adam(rate)
+def _gradient(model: LatentModel, pixels: Tensor, start: Tensor, method: Gradient, budget: int) -> Solution:
     values, traces = [], []
     for i in range(len(pixels)):
         x, z0 = pixels[i : i + 1].to(start.device), start[i : i + 1]
         z = z0.clone().requires_grad_(True)
-        optimizer = torch.optim.Adam([z], lr=rate)
+        optimizer = torch.optim.Adam([z], lr=method.rate)
         errors = []
         for k in range(budget):
-            optimizer.param_groups[0]["lr"] = rate * schedule.factor(k, budget)
+            optimizer.param_groups[0]["lr"] = method.rate * factor(method.schedule, k, budget)
             optimizer.zero_grad()
             loss: Tensor = ((model.decode_with_gradient(z) - x) ** 2).mean()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -12,7 +12,6 @@ import json
 import os
 import secrets
 import stat
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from . import files
 from .errors import InputError, KeyringError
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class Keyring:
             raise KeyringError(f"{path} exists already; a lost keyring cannot be made again.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_private(path, text, overwrite)
+            files.write(path, text.encode(), overwrite=overwrite, private=True)
         except OSError as error:
             raise KeyringError(f"The keyring {path} cannot be written: {error.strerror or error}.") from error
 
@@ -272,33 +272,6 @@ def _paper_values(keys: Sequence[int] | range) -> NDArray[np.complex128]:
         raise InputError(f"The pattern 'paper' has {len(PAPER_TABLE)} classes, counted from 0.")
     table = np.asarray([PAPER_TABLE[key] for key in keys], np.complex128)
     return 80 / 64 * (1 + 2 * (table - 1))
-
-
-def _write_private(path: Path, text: str, overwrite: bool) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if overwrite:
-            os.replace(name, path)
-        else:
-            _publish(name, path)
-    finally:
-        if os.path.exists(name):
-            os.unlink(name)
-
-
-def _publish(name: str, path: Path) -> None:
-    """Give a file its name unless there is such a file, without a gap between test and write."""
-    try:
-        os.link(name, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
-        os.replace(name, path)
 
 
 def _parse(path: Path, data: bytes) -> Keyring:

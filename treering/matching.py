@@ -76,9 +76,30 @@ def classical_log_p(coefficients: Complexes, values: Complexes, cell: NDArray[np
 
 
 def closed_set(coefficients: Complexes, values: Complexes, cell: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The paper's rule, for reproduction only: argmin of mean |F - key|; ``[B, N]``, ``[K, D]`` to ``[B]``."""
+    """The paper's rule, for reproduction only: argmin of mean |F - key|; ``[B, N]``, ``[K, D]`` to ``[B]``.
+
+    Where inversion shrinks amplitudes it favours the key of least energy; :func:`closed_set_fitted` does not.
+    """
     distance = np.stack([np.abs(coefficients - value[cell]).mean(1) for value in values], 1)
     return distance.argmin(1)
+
+
+def closed_set_fitted(coefficients: Complexes, values: Complexes, cell: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The paper's rule after a gain: argmin of mean |F - g key|; ``[B, N]``, ``[K, D]`` to ``[B]``.
+
+    For every key, g is the real gain of least squares, Re <key, F> / <key, key>, and 0 where that is
+    negative: inversion shrinks a mark but does not turn it over.  The answer does not depend on the scale of F.
+    """
+    distance = np.stack([_fitted_distance(coefficients, value[cell]) for value in values], 1)
+    return distance.argmin(1)
+
+
+def _fitted_distance(coefficients: Complexes, key: Complexes) -> Floats:
+    """Mean |F - g key| with the best gain: ``[B, N]`` and ``[N]`` to ``[B]``."""
+    energy = max(float((np.abs(key) ** 2).sum()), np.finfo(np.float64).tiny)
+    gain = np.maximum((coefficients @ key.conj()).real / energy, 0)
+    distance: Floats = np.abs(coefficients - gain[:, None] * key).mean(1)
+    return distance
 
 
 def match(

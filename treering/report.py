@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import io
 import math
-import os
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from . import files
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -208,7 +205,7 @@ def confusion_figure(confusion: Confusion, path: Path) -> None:
     _draw_title(axes, confusion)
     encoded = io.BytesIO()
     figure.savefig(encoded, format="png", metadata={"Software": "treering"})
-    write_file(path, encoded.getvalue())
+    files.replace(path, encoded.getvalue())
 
 
 @dataclass(frozen=True)
@@ -330,34 +327,3 @@ def _write_above(axes: Axes, text: str, points: float, size: float, weight: str)
         fontsize=size,
         fontweight=weight,
     )
-
-
-# Files
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Replace ``path`` by these bytes, under a temporary name and renamed: whole or not at all.
-
-    Raises ``InputError`` if it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(write_problem(path, error)) from error
-    finally:
-        with contextlib.suppress(OSError):  # gone already where it was renamed or never made
-            temporary.unlink()
-
-
-def write_problem(path: Path, error: OSError) -> str:
-    """One sentence: why ``path`` cannot be written."""
-    if isinstance(error, PermissionError):
-        return f"No permission to write {path}."
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{path} cannot be written: the disk is full."
-    return f"{path} cannot be written: {error.strerror or error}."

@@ -19,6 +19,7 @@ from torch import Tensor
 from .types import Residual, Solution, Status
 
 State = dict[str, Tensor]
+Rates = Literal["cosine", "fixed"]
 
 
 class Method(Protocol):
@@ -33,11 +34,24 @@ class Method(Protocol):
         ...
 
 
+def factor(schedule: Rates, step: int, budget: int) -> float:
+    """Multiple of the step size at a step.
+
+    ``cosine`` is the schedule of Hong et al. 2024: linear warm-up over the first 10 % of the budget, then
+    a half cosine over the budget, held from 80 % on.  ``fixed``: 1.
+    """
+    if schedule == "fixed":
+        return 1.0
+    warm = max(round(0.1 * budget), 1)
+    return min((step + 1) / warm, 1.0) * 0.5 * (1 + math.cos(math.pi * min(step / budget, 0.8)))
+
+
 @dataclass(frozen=True)
 class ForwardStep:
     """x <- x - rho r(x): Hong et al. 2024, eq. (4), "vanilla forward step method"."""
 
     rho: float = 1.0
+    schedule: Rates = "fixed"
 
     def begin(self, x: Tensor) -> State:
         """No state."""
@@ -45,7 +59,7 @@ class ForwardStep:
 
     def step(self, state: State, x: Tensor, r: Tensor, progress: tuple[int, int]) -> Tensor:
         """One forward step."""
-        return x - self.rho * r
+        return x - self.rho * factor(self.schedule, *progress) * r
 
 
 @dataclass(frozen=True)
@@ -57,6 +71,7 @@ class InertialKM:
 
     rho: float = 1.0
     alpha: float = 0.5
+    schedule: Rates = "fixed"
 
     def begin(self, x: Tensor) -> State:
         """The point before the extrapolation."""
@@ -64,7 +79,7 @@ class InertialKM:
 
     def step(self, state: State, x: Tensor, r: Tensor, progress: tuple[int, int]) -> Tensor:
         """One forward step from the extrapolated point, then the next extrapolation."""
-        new = x - self.rho * r
+        new = x - self.rho * factor(self.schedule, *progress) * r
         extrapolated = new + self.alpha * (new - state["x"])
         state["x"] = new
         return extrapolated
@@ -74,26 +89,18 @@ class InertialKM:
 class Adam:
     """Adam (Kingma and Ba 2015) with the residual in place of a gradient: Hong et al. 2024, section 4.
 
-    ``schedule="cosine"`` is the paper's: linear warm-up over the first 10 % of the budget, then a
-    half cosine over the budget, held from 80 % on.  ``schedule="fixed"`` keeps ``rate``.
+    ``schedule``: see :func:`factor`.
     """
 
     rate: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.999
-    schedule: Literal["cosine", "fixed"] = "cosine"
+    schedule: Rates = "cosine"
     epsilon: float = 1e-8
 
     def begin(self, x: Tensor) -> State:
         """First and second moment."""
         return {"m": torch.zeros_like(x), "v": torch.zeros_like(x)}
-
-    def factor(self, step: int, budget: int) -> float:
-        """Multiple of ``rate`` at a step."""
-        if self.schedule == "fixed":
-            return 1.0
-        warm = max(round(0.1 * budget), 1)
-        return min((step + 1) / warm, 1.0) * 0.5 * (1 + math.cos(math.pi * min(step / budget, 0.8)))
 
     def step(self, state: State, x: Tensor, r: Tensor, progress: tuple[int, int]) -> Tensor:
         """One step with bias-corrected moments."""
@@ -101,7 +108,7 @@ class Adam:
         m = state["m"] = self.beta1 * state["m"] + (1 - self.beta1) * r
         v = state["v"] = self.beta2 * state["v"] + (1 - self.beta2) * r * r
         mean, power = m / (1 - self.beta1**k), v / (1 - self.beta2**k)
-        return x - self.rate * self.factor(*progress) * mean / (power.sqrt() + self.epsilon)
+        return x - self.rate * factor(self.schedule, *progress) * mean / (power.sqrt() + self.epsilon)
 
 
 @dataclass(frozen=True)

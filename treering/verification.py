@@ -7,7 +7,6 @@ file that was moved or copied is not detected twice.  Only digests and results a
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import io
@@ -21,22 +20,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import images, report
+from . import files, images, report
 from .errors import ImageError, InputError
 from .evaluation.confusion import Confusion
 from .types import Detection
 
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
-
-RESULTS, SUMMARY, TABLE, FIGURE, LOCK = "results.jsonl", "summary.json", "confusion.md", "confusion.png", ".lock"
+RESULTS, SUMMARY, TABLE, FIGURE = "results.jsonl", "summary.json", "confusion.md", "confusion.png"
 """The files of a results folder."""
 
 
@@ -284,89 +278,40 @@ def settings_id(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
-@contextlib.contextmanager
-def _locked(output: Path) -> Iterator[None]:
-    """The results folder, made if need be, and for this process alone."""
-    path = output / LOCK
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        file = path.open("ab")
-    except (FileExistsError, NotADirectoryError):
-        raise InputError(f"{output} is not a folder, so results cannot be written there.") from None
-    except OSError as error:
-        raise InputError(report.write_problem(output, error)) from error
-    with file:
-        _lock(file, output)
-        yield  # closing the file gives the lock back; the file stays, or two could lock two files
-
-
-def _lock(file: IO[bytes], output: Path) -> None:
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InputError(
-            f"Another verification is writing to {output}; wait for its end or choose another folder."
-        ) from None
-    except OSError:  # a file system without locks
-        return
-
-
 Line = dict[str, Any]
 
 
 class _Results:
-    """``results.jsonl``: what is known already, and the end to which more is appended.
+    """What the journal ``results.jsonl`` knows already; of lines with other settings, nothing.
 
-    Of every line with these settings three things are held: the digest, the class and where it begins.
+    Of every line three things are held: the digest, the class and where it begins.
     """
 
-    def __init__(self, path: Path, settings: str) -> None:
-        self.path, self.settings = path, settings
+    def __init__(self, journal: files.Journal, settings: str) -> None:
+        self.settings = settings
         self.keys: dict[str, int | None] = {}  # class by digest
         self.notes: list[str] = []
+        self._journal = journal
         self._starts: dict[str, int] = {}  # byte at which the first line with a result begins, by digest
         self._written: set[tuple[str, str | None, str | None]] = set()  # file, digest, error
-        self._size = 0
-        try:
-            self._file = path.open("a+b", buffering=0)
-        except OSError as error:
-            raise InputError(report.write_problem(path, error)) from error
-
-    def __enter__(self) -> _Results:
-        try:
-            self._load()
-        except BaseException:
-            self._file.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._load()
 
     def _load(self) -> None:
-        """Learn the lines there are; drop the last one if it was not written to its end."""
-        bad = []
-        with self.path.open("rb") as file:
-            for number, data in enumerate(file, start=1):
-                if not data.endswith(b"\n"):
-                    self._cut(self._size)
-                    self.notes.append(f"The last line of {RESULTS} was incomplete and was dropped.")
-                    break
-                if not self._learn(data):
-                    bad.append(number)
-                self._size += len(data)
+        """Learn the lines there are."""
+        if self._journal.cut:
+            self.notes.append(f"The last line of {RESULTS} was incomplete and was dropped.")
+        known = enumerate(self._journal.lines(), start=1)
+        bad = [number for number, (start, data) in known if not self._learn(data, start)]
         if bad:
             lines = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
             self.notes.append(f"Damaged lines of {RESULTS}, which were ignored: {len(bad)} (line {lines}).")
 
-    def _learn(self, data: bytes) -> bool:
+    def _learn(self, data: bytes, start: int) -> bool:
         """Index one line; False if it is damaged."""
         try:
             line = json.loads(data)
             if line["settings"] == self.settings:
-                self._index(line, self._size)
+                self._index(line, start)
         except (ValueError, KeyError, TypeError, RecursionError):
             return False
         return True
@@ -387,40 +332,15 @@ class _Results:
 
     def first(self, digest: str) -> Line:
         """The first line with a result for these bytes."""
-        with self.path.open("rb") as file:
-            file.seek(self._starts[digest])
-            line: Line = json.loads(file.readline())
+        line: Line = json.loads(self._journal.line(self._starts[digest]))
         return line
 
     def append(self, lines: Iterable[Line]) -> None:
         """Write the lines to the disk, all of them or none."""
-        encoded = [(line, json.dumps(line, allow_nan=False).encode() + b"\n") for line in lines]
-        if not encoded:
-            return
-        try:
-            _write_all(self._file, b"".join(data for _, data in encoded))
-        except BaseException as error:
-            with contextlib.suppress(OSError):
-                self._cut(self._size)
-            if isinstance(error, OSError):
-                raise InputError(report.write_problem(self.path, error)) from error
-            raise
-        for line, data in encoded:
-            self._index(line, self._size)
-            self._size += len(data)
-
-    def _cut(self, size: int) -> None:
-        try:
-            self._file.truncate(size)
-        except OSError as error:
-            raise InputError(report.write_problem(self.path, error)) from error
-
-
-def _write_all(file: io.FileIO, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[file.write(rest) :]
-    os.fsync(file.fileno())
+        lines = list(lines)
+        starts = self._journal.append(json.dumps(line, allow_nan=False).encode() + b"\n" for line in lines)
+        for line, start in zip(lines, starts, strict=True):
+            self._index(line, start)
 
 
 # The run
@@ -580,8 +500,9 @@ def verify(
         raise InputError("A batch has at least one picture.")
     whole = {"settings": dict(settings), "size": size}
     _keep_apart(items, output)
-    with _locked(output), _Results(output / RESULTS, settings_id(whole)) as results:
-        run = _Run(results, detect, len(items), batch, size, progress)
+    busy = f"Another verification is writing to {output}; wait for its end or choose another folder."
+    with files.locked(output, busy), files.Journal(output / RESULTS) as journal:
+        run = _Run(_Results(journal, settings_id(whole)), detect, len(items), batch, size, progress)
         run.all(items)
         summary = _summary(run, time.perf_counter() - started)
         return _publish(summary, output, whole)
@@ -626,14 +547,14 @@ def _confusion(run: _Run) -> tuple[Confusion | None, list[str]]:
 def _publish(summary: Summary, output: Path, settings: Mapping[str, Any]) -> Summary:
     """Write the files for people; gives the summary with notes on them."""
     if summary.confusion:
-        report.write_file(output / TABLE, report.confusion_markdown(summary.confusion).encode())
+        files.replace(output / TABLE, report.confusion_markdown(summary.confusion).encode())
         summary = replace(summary, notes=summary.notes + _draw(summary.confusion, output / FIGURE))
     else:
         old = [name for name in (TABLE, FIGURE) if (output / name).exists()]
         notes = tuple(f"{name} is of an earlier run: no labels are known in this one." for name in old)
         summary = replace(summary, notes=summary.notes + notes)
     content = {**summary.as_dict(), "settings": {"id": summary.settings, **settings}}
-    report.write_file(output / SUMMARY, (json.dumps(content, indent=2) + "\n").encode())
+    files.replace(output / SUMMARY, (json.dumps(content, indent=2) + "\n").encode())
     return summary
 
 

@@ -6,6 +6,7 @@ prints the table.  All of them are deterministic but for the seconds.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -22,10 +23,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from torch import Tensor
 
-from .. import images, inversion, matching, report, rings, watermark
+from .. import files, images, inversion, matching, report, rings, watermark
 from ..inversion import DecoderInversion
 from ..keys import Keyring, Pattern, plain_noise
 from ..models import LatentModel
+from ..models.demo.quality import distance
 from ..solvers import Adam, Anderson, ForwardStep, InertialKM
 from .confusion import wilson
 
@@ -65,7 +67,7 @@ def decibel(found: Tensor, true: Tensor) -> float:
 def _plans() -> dict[str, DecoderInversion]:
     return {
         "encoder": inversion.METHODS["encoder"],
-        "gradient, 20": DecoderInversion("gradient", 20),
+        "gradient, 20": inversion.METHODS["gradient"].with_budget(20),
         "Adam (paper), 20": DecoderInversion(Adam(0.01), 20),
         "Adam (paper), 100": DecoderInversion(Adam(0.01), 100),
         "Adam, fixed rate, 20": DecoderInversion(Adam(0.01, schedule="fixed"), 20),
@@ -151,13 +153,7 @@ def look(marked: Pictures, plain: Pictures) -> Look:
     flat = difference.reshape(len(difference), -1)
     unit = flat / np.linalg.norm(flat, axis=1, keepdims=True)
     cosines = [float(unit[i] @ unit[j]) for i, j in combinations(range(len(unit)), 2)]
-    return Look(_spread(marked) / _spread(plain), float(np.mean(cosines)), radial_share(difference.mean((0, 3))))
-
-
-def _spread(pictures: Pictures) -> float:
-    values = pictures.astype(np.float32) / 255
-    pairs = combinations(range(len(values)), 2)
-    return float(np.mean([np.sqrt(((values[i] - values[j]) ** 2).mean()) for i, j in pairs]))
+    return Look(distance(marked) / distance(plain), float(np.mean(cosines)), radial_share(difference.mean((0, 3))))
 
 
 def radial_share(mean: NDArray[np.float32]) -> float:
@@ -228,23 +224,19 @@ def accuracy(model: LatentModel, keyring: Keyring, output: Path, count: int, not
 
     Every picture's rows are appended to ``accuracy.jsonl`` as they are known; a rerun continues.
     """
-    store = output / "accuracy.jsonl"
     what = (model.fingerprint, keyring.id, keyring.steps, keyring.classes, ACCURACY_METHODS)
     run = hashlib.sha256(repr(what).encode()).hexdigest()[:16]  # rows of other settings do not count
-    rows = [row for row in _lines(store) if row["run"] == run and row["picture"] < count]
-    done = {row["picture"] for row in rows}
     detectors = {name: watermark.Detector(model, keyring, plan) for name, plan in ACCURACY_METHODS.items()}
-    with store.open("a", encoding="utf-8") as file:
-        file.write("\n" if store.stat().st_size else "")  # after a line that a kill cut short
-        for i in sorted(set(range(count)) - done):
+    with files.Journal(output / "accuracy.jsonl") as journal:
+        rows = [row for row in _rows(journal, run) if row["picture"] < count]
+        for i in sorted(set(range(count)) - {row["picture"] for row in rows}):
             key, seed = (i % 5 if i % 5 < 3 else None), 4_000_000 + i
             noise = plain_noise(keyring.shape, seed) if key is None else keyring.noise(key, seed)
             picture = draw(model, noise, seed)[1]
             found = {name: detector(picture[None])[0] for name, detector in detectors.items()}
             results = {n: {"key": d.key, "log10_p": d.log10_p, "seconds": d.seconds} for n, d in found.items()}
             rows.append({"run": run, "picture": i, "key": key, "found": results})
-            file.write(json.dumps(rows[-1]) + "\n")
-            file.flush()
+            journal.append([json.dumps(rows[-1]).encode() + b"\n"])
             note(f"picture {i + 1} of {count}")
     header = ("method", "right class", "95 % interval", "false positives", "wrong class", "median log10 p", "median s")
     return _write(output / "accuracy.md", header, [_accuracy_row(name, rows) for name in ACCURACY_METHODS])
@@ -263,14 +255,12 @@ def _accuracy_row(name: str, rows: list[dict[str, Any]]) -> list[str]:
     return [name, *counts, _f(median, 1), _f(seconds, 2)]
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                if line:
-                    yield json.loads(line)
-            except ValueError:
-                continue  # cut short by a kill
+def _rows(journal: files.Journal, run: str) -> Iterator[dict[str, Any]]:
+    for _, line in journal.lines():
+        with contextlib.suppress(ValueError):  # empty, or cut short by a kill, in files of older versions
+            row = json.loads(line)
+            if row["run"] == run:
+                yield row
 
 
 # -------------------------------------------------------------------------------- robustness

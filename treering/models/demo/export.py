@@ -14,7 +14,7 @@ def export(work: Path, folder: Path) -> None:
     """Write the averaged weights as a Stable Diffusion pipeline: safetensors, float16."""
     vae = training.trained_autoencoder(work)
     modules, tokenizer = training.denoiser(work)
-    training.Run(modules, training.DIFFUSION, work / "diffusion.safetensors").use_average()
+    training.Run(modules, training.DIFFUSION_REFINEMENT, work / "diffusion-refinement.safetensors").use_average()
     pipeline = StableDiffusionPipeline(
         vae=vae,
         text_encoder=modules["text"],

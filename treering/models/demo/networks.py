@@ -67,7 +67,11 @@ def text_encoder(vocabulary: int, bos: int, eos: int) -> CLIPTextModel:
 
 
 def scheduler() -> DDIMScheduler:
-    """DDIM on Stable Diffusion's betas, rescaled to zero terminal SNR (Lin et al. 2024), v-prediction."""
+    """DDIM on Stable Diffusion's betas, rescaled to zero terminal SNR (Lin et al. 2024), v-prediction.
+
+    As there, the last step ends at the first beta, not at no noise at all: a last step to a clean latent
+    would throw away the noise that a reading needs.
+    """
     return DDIMScheduler(
         num_train_timesteps=1000,
         beta_start=0.00085,
@@ -78,7 +82,7 @@ def scheduler() -> DDIMScheduler:
         timestep_spacing="trailing",
         steps_offset=1,
         clip_sample=False,
-        set_alpha_to_one=True,
+        set_alpha_to_one=False,
     )
 
 

@@ -11,14 +11,17 @@ import logging
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
 from numpy.typing import NDArray
 from PIL import Image
 
 from . import data, scenes
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +81,8 @@ SHEET = (
 
 
 def _pipeline(folder: Path) -> StableDiffusionPipeline:
+    from diffusers import StableDiffusionPipeline
+
     pipeline = StableDiffusionPipeline.from_pretrained(folder, use_safetensors=True, safety_checker=None)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to("cuda" if torch.cuda.is_available() else "cpu", torch.float32)
@@ -113,7 +118,7 @@ def reconstruction(pipeline: StableDiffusionPipeline) -> dict[str, float]:
 
 
 def distance(pictures: Pictures) -> float:
-    """Mean pairwise root mean square distance, 0 to 1."""
+    """Mean pairwise root mean square distance of pictures ``[N, H, W, 3]``, 0 to 1."""
     values = pictures.astype(np.float32) / 255
     pairs = [np.sqrt(((values[i] - values[j]) ** 2).mean()) for i, j in combinations(range(len(values)), 2)]
     return float(np.mean(pairs))

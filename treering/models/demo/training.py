@@ -43,7 +43,9 @@ class Plan:
 
 AUTOENCODER = Plan(steps=3000, batch=4, rate=1.2e-3)
 REFINEMENT = Plan(steps=2400, batch=4, rate=6e-4, warmup=50, seed=1)
+PAIR = Plan(steps=1500, batch=1, rate=4e-4, warmup=50, seed=2)
 DIFFUSION = Plan(steps=2200, batch=16, rate=8e-4, ema=0.995)
+DIFFUSION_REFINEMENT = Plan(steps=2400, batch=16, rate=6e-4, seed=1)
 
 
 def device() -> torch.device:
@@ -160,11 +162,14 @@ def _crops(pictures: np.ndarray, rng: np.random.Generator, count: int, size: int
 
 
 def train_autoencoder(work: Path) -> None:
-    """Two runs, the second from the weights of the first; both end on whole pictures."""
+    """Two runs on crops and then whole pictures, a third that makes encoder and decoder fit each other."""
     torch.manual_seed(AUTOENCODER.seed)
-    vae = _network(networks.autoencoder())
-    _train_autoencoder(Run(vae, AUTOENCODER, work / "autoencoder.safetensors"), data.pictures(work))
-    _train_autoencoder(Run(vae, REFINEMENT, work / "refinement.safetensors"), data.pictures(work))
+    vae, pictures = _network(networks.autoencoder()), data.pictures(work)
+    _train_autoencoder(Run(vae, AUTOENCODER, work / "autoencoder.safetensors"), pictures)
+    refinement = Run(vae, REFINEMENT, work / "refinement.safetensors")
+    _train_autoencoder(refinement, pictures)
+    refinement.use_average()
+    _train_pair(Run(vae, PAIR, work / "pair.safetensors"), pictures)
 
 
 def _network(module: Any) -> Any:
@@ -188,11 +193,46 @@ def _train_autoencoder(run: Run, pictures: np.ndarray) -> None:
     run.train(loss_at)
 
 
+def _train_pair(run: Run, pictures: np.ndarray) -> None:
+    """The same error on whole pictures, and beside it ||E(clip D(z)) - z||^2 on disturbed latents z.
+
+    A denoiser's latents are not the encoder's: where the pair was never trained, it need not be near
+    the identity.  Noise on the decoded picture keeps the two from agreeing on invisible detail.
+    """
+    vae, plan = run.module, run.plan
+
+    def loss_at(step: int) -> Tensor:
+        rng = np.random.default_rng([plan.seed, 1, step])
+        pixels = _crops(pictures, rng, plan.batch, 256).to(device())
+        mean = networks.latent_mean(vae, pixels)
+        spread = mean.detach().std((0, 2, 3), keepdim=True)
+        noise = torch.from_numpy(rng.standard_normal(mean.shape, np.float32)).to(mean.device)
+        disturbed = _disturbed(mean.detach(), spread, rng)
+        decoded = networks.reconstruct(vae, torch.cat([mean + math.exp(networks.LOG_VARIANCE / 2) * noise, disturbed]))
+        error = decoded[: plan.batch] - pixels
+        grain = 0.03 * rng.random() * rng.standard_normal(error.shape, np.float32)
+        again = networks.latent_mean(vae, decoded[plan.batch :].clamp(-1, 1) + torch.from_numpy(grain).to(mean.device))
+        cycle = (((again - disturbed) / spread) ** 2).mean()
+        return error.abs().mean() + 2 * (error**2).mean() + 1e-4 * (mean**2).mean() + 0.03 * cycle
+
+    run.train(loss_at)
+
+
+def _disturbed(latent: Tensor, spread: Tensor, rng: np.random.Generator) -> Tensor:
+    """Latents ``[B, 4, h, w]`` with more or less contrast, white noise and a few bright spots."""
+    white, spots = (rng.standard_normal(latent.shape, np.float32) for _ in range(2))
+    spots *= rng.random((len(latent), 1, *latent.shape[2:])) < 0.004
+    amount, gain = math.exp(rng.uniform(math.log(0.03), math.log(0.5))), rng.uniform(0.7, 1.5)
+    added = torch.from_numpy((amount * white + 4 * spots).astype(np.float32)).to(latent.device)
+    centre = latent.mean((0, 2, 3), keepdim=True)
+    return centre + gain * (latent - centre) + spread * added
+
+
 @torch.no_grad()
 def trained_autoencoder(work: Path) -> nn.Module:
     """The averaged autoencoder, its latent normalised on 256 training pictures."""
     vae = _network(networks.autoencoder())
-    Run(vae, REFINEMENT, work / "refinement.safetensors").use_average()
+    Run(vae, PAIR, work / "pair.safetensors").use_average()
     pictures = data.pictures(work)
     batches = [to_pixels(pictures[i : i + 8]).to(device()) for i in range(0, min(256, len(pictures)), 8)]
     latents = torch.cat([networks.latent_mean(vae, batch) for batch in batches])
@@ -206,7 +246,8 @@ def trained_autoencoder(work: Path) -> nn.Module:
 @torch.no_grad()
 def encode_all(work: Path) -> None:
     """Latents of all pictures, of unit variance: float16 ``[N, 4, 32, 32]`` in ``work/latents.npy``."""
-    if (work / "latents.npy").exists():
+    store_path, weights = work / "latents.npy", work / "pair.safetensors"
+    if store_path.exists() and store_path.stat().st_mtime >= weights.stat().st_mtime:
         return
     vae, pictures = trained_autoencoder(work), data.pictures(work)
     store = np.zeros((len(pictures), networks.LATENT_CHANNELS, networks.LATENT_SIZE, networks.LATENT_SIZE), np.float16)
@@ -216,7 +257,7 @@ def encode_all(work: Path) -> None:
         if i % 1000 == 0:
             _log.info("encoded %d of %d", i, len(pictures))
     np.save(work / "latents.part.npy", store)
-    (work / "latents.part.npy").replace(work / "latents.npy")
+    (work / "latents.part.npy").replace(store_path)
 
 
 def denoiser(work: Path) -> tuple[nn.ModuleDict, words.Tokenizer]:
@@ -228,10 +269,19 @@ def denoiser(work: Path) -> tuple[nn.ModuleDict, words.Tokenizer]:
     return _network(modules), tokenizer
 
 
-def train_diffusion(work: Path, plan: Plan = DIFFUSION) -> None:
-    """v-prediction on the latents of all scenes; one caption in ten is left out, for guidance."""
+def train_diffusion(work: Path) -> None:
+    """Two runs, the second from the averaged weights of the first."""
     modules, tokenizer = denoiser(work)
-    run = Run(modules, plan, work / "diffusion.safetensors")
+    first = Run(modules, DIFFUSION, work / "diffusion.safetensors")
+    _train_diffusion(first, tokenizer, work)
+    first.use_average()
+    _train_diffusion(Run(modules, DIFFUSION_REFINEMENT, work / "diffusion-refinement.safetensors"), tokenizer, work)
+
+
+def _train_diffusion(run: Run, tokenizer: words.Tokenizer, work: Path) -> None:
+    """v-prediction on the latents of all scenes; one caption in ten is left out, for guidance."""
+    modules: Any
+    modules, plan = run.module, run.plan
     latents = np.load(work / "latents.npy", mmap_mode="r")
     tokens, empty = words.tokens(tokenizer, data.captions(work)), words.tokens(tokenizer, [""])
     alphas = networks.scheduler().alphas_cumprod

@@ -1,0 +1,215 @@
+"""``treering edit``: a masked part of a picture made anew, the rest kept."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .console import Failure, emit, shown
+from .options import (
+    GUIDANCE,
+    STEPS,
+    FiniteRange,
+    ModelChoice,
+    Seed,
+    decoder_inversion,
+    demo_model_options,
+    force_option,
+    inversion_options,
+    json_option,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from treering.models import LatentModel
+
+WHITE = 128
+"""Grey from which a pixel of a mask counts as white."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked for, apart from the files and the model."""
+
+    prompt: str
+    seed: int
+    steps: int
+    guidance: float
+    method: str
+    iterations: int | None
+    paste: bool
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that was read: what errors call it, and its bytes."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Task:
+    """Picture uint8 ``[H, W, 3]`` and mask bool ``[H, W]`` of the model's size, and what was done to fit them."""
+
+    picture: NDArray[Any]
+    mask: NDArray[Any]
+    notes: tuple[str, ...]
+
+
+@click.command(short_help="Change a masked part of a picture; keep the rest.")
+@click.argument("image", metavar="IMAGE")
+@click.option("--mask", required=True, metavar="FILE", help="Picture as large as IMAGE: white may change, black stays.")
+@click.option("--prompt", required=True, metavar="TEXT", help="What the whole picture is to show.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    show_default="NAME-edited.png beside IMAGE",
+    help="The .png file to write.",
+)
+@click.option(
+    "--paste", is_flag=True, help="Put the original pixels back outside the mask, with a soft edge inside it."
+)
+@click.option("--seed", type=Seed(), metavar="N", show_default="random", help="Another seed makes another edit.")
+@demo_model_options
+@inversion_options
+@click.option("--steps", type=click.IntRange(1, 1000), default=STEPS, metavar="N", help="Sampler steps.")
+@click.option(
+    "--guidance", type=FiniteRange(0, 100), default=GUIDANCE, metavar="X", help="How closely to follow the prompt."
+)
+@force_option("Overwrite a picture that exists.")
+@json_option
+def command(
+    image: str,
+    mask: str,
+    prompt: str,
+    output: Path | None,
+    paste: bool,
+    seed: int | None,
+    model: ModelChoice,
+    method: str,
+    iterations: int | None,
+    steps: int,
+    guidance: float,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Change a masked part of a picture; keep the rest.
+
+    The picture is run back to its latent, and what the mask leaves white is made anew, to fit the prompt and what
+    lies around it. The rest is kept in the latent; in the pixels, as well as the decoder inversion finds the latent
+    (see --method) and the decoder keeps apart what is apart. --paste keeps it to the last bit.
+
+    IMAGE is a file or - for standard input. It is cropped and resized to the model's size if need be, and so is
+    the mask; grey from 128 up counts as white. A watermark may survive: `treering detect` tells.
+
+    \b
+    --json prints one object: file, image, mask, prompt, seed, open (share of the picture that could change), method,
+    seconds, notes.
+    Example: treering edit dawn.png --mask mask.png --prompt "the sea at dawn, the sun"
+    """
+    seed = secrets.randbits(62) if seed is None else seed
+    job = Job(prompt, seed, steps, guidance, method, iterations, paste)
+    target = _target(image, output, force)
+    sources = _read(image), _read(mask)
+    _check_sizes(*sources)
+    loaded = model.load("demo")
+    task = _fit(*sources, loaded.image_size)
+    started = time.perf_counter()
+    _write(_edited(job, task, loaded), target, force)
+    record = _record(job, task, time.perf_counter() - started)
+    _print({"file": str(target), "image": image, "mask": mask, **record}, as_json)
+
+
+# Files
+
+
+def _target(image: str, output: Path | None, force: bool) -> Path:
+    """Where to write; what can be refused is refused now, before work is done."""
+    if output is None and image == "-":
+        raise click.UsageError("A picture from standard input has no name; name the new one with --output.")
+    path = output or Path(image).with_name(f"{Path(image).stem}-edited.png")
+    if path.suffix.lower() != ".png":
+        raise Failure(f"{path} must end in .png, because pictures are written as PNG.")
+    if os.path.lexists(path) and not force:
+        raise Failure(f"{path} exists already; use --force to overwrite it.")
+    if not path.parent.is_dir():
+        raise Failure(f"{path} cannot be written: its folder does not exist.")
+    return path
+
+
+def _read(name: str) -> Source:
+    from treering import images
+
+    source, label = (sys.stdin.buffer, "Standard input") if name == "-" else (Path(name), name)
+    return Source(label, images.read_bytes(source, label))
+
+
+def _check_sizes(picture: Source, mask: Source) -> None:
+    """Only of one size do they lose the same margins when they are cropped to the model's form."""
+    from treering import images
+
+    ours, theirs = (images.read(s.data, name=s.name).pixels.shape for s in (picture, mask))
+    if ours != theirs:
+        raise Failure(
+            f"{mask.name} is {theirs[1]}x{theirs[0]} pixels, but {picture.name} is {ours[1]}x{ours[0]}; "
+            "a mask must be as large as its picture."
+        )
+
+
+def _fit(picture: Source, mask: Source, size: tuple[int, int]) -> Task:
+    from treering import images
+
+    seen, marked = (images.read(s.data, size, s.name) for s in (picture, mask))
+    white = marked.pixels.mean(-1) >= WHITE
+    if not white.any():
+        raise Failure(f"{mask.name} is black everywhere, so nothing may change; white marks what may.")
+    also = (f"Mask: {note}" for note in marked.notes if note not in seen.notes)  # the same crop is told once
+    return Task(seen.pixels, white, (*seen.notes, *also))
+
+
+def _write(picture: NDArray[Any], path: Path, force: bool) -> None:
+    from treering import images
+
+    images.write(picture, path, overwrite=force)
+
+
+# Work
+
+
+def _edited(job: Job, task: Task, model: LatentModel) -> NDArray[Any]:
+    from treering import editing
+
+    plan = decoder_inversion(job.method, job.iterations)
+    rest = (job.prompt, job.seed, plan, job.steps, job.guidance, job.paste)
+    return editing.edit(model, task.picture[None], task.mask, *rest)[0]
+
+
+def _record(job: Job, task: Task, seconds: float) -> dict[str, Any]:
+    return {
+        "prompt": job.prompt,
+        "seed": job.seed,
+        "open": float(task.mask.mean()),
+        "method": job.method,
+        "seconds": round(seconds, 3),
+        "notes": list(task.notes),
+    }
+
+
+def _print(record: dict[str, Any], as_json: bool) -> None:
+    from treering import report
+
+    if as_json:
+        return emit(record)
+    notes = f"  ({' '.join(record['notes'])})" if record["notes"] else ""
+    share = report.percent(record["open"])
+    click.echo(f"{shown(record['file'])}  {share} open to change  {record['seconds']:.1f} s{notes}")

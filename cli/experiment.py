@@ -1,0 +1,120 @@
+"""``treering experiment``: the paper's tables and figures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .console import emit, on_terminal, say, sentences, shown
+from .options import ModelChoice, Seed, json_option, model_options
+
+if TYPE_CHECKING:
+    from treering.evaluation.experiments.bench import Outcome
+
+NAMES = ("decoder-inversion", "ablation", "convergence", "classification", "qualitative", "editing")
+RESULTS = Path("treering-results", "experiments")
+
+
+def _iterations(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """``20,50,100``."""
+    if value is None:
+        return None
+    words = [word.strip() for word in value.split(",")]
+    if not all(word.isdecimal() and 0 < int(word) <= 100_000 for word in words):
+        raise click.BadParameter(f"{value!r} is not a list of numbers from 1 up, such as 20,50,100.")
+    return tuple(int(word) for word in words)
+
+
+@click.command(short_help="Measure a table and figure of the decoder-inversion paper.")
+@click.argument("name", type=click.Choice(NAMES), metavar="NAME")
+@click.option(
+    "--images",
+    type=click.IntRange(1, 100_000),
+    metavar="N",
+    show_default="a few, by experiment",
+    help="How many pictures. More make the intervals narrower; earlier ones are not measured again.",
+)
+@click.option(
+    "--iterations",
+    callback=_iterations,
+    metavar="N,N,...",
+    show_default="by experiment",
+    help="Budgets of the iterative methods. The paper has 20,30,50,100,200.",
+)
+@click.option("--seed", type=Seed(), default=0, metavar="N", help="Other pictures for another number.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    show_default=f"{RESULTS}/NAME",
+    help="Folder for the results.",
+)
+@model_options
+@json_option
+def command(
+    name: str,
+    images: int | None,
+    iterations: tuple[int, ...] | None,
+    seed: int,
+    output: Path | None,
+    model: ModelChoice,
+    as_json: bool,
+) -> None:
+    """Measure what Hong et al. (NeurIPS 2024) report on gradient-free decoder inversion, on any model.
+
+    \b
+    decoder-inversion  error, time and memory, gradient-free and gradient-based (Figure 3, Table S1)
+    ablation           forward step, inertial KM and Adam, with and without schedule (Tables S2a, S2b)
+    convergence        cocoercivity against convergence (theory figure)
+    classification     which of three keys, method by method (Table 2, confusion matrices)
+    qualitative        a few pictures: reconstruction, error, spectrum and verdict
+    editing            how well the background survives an edit, and whether the mark does
+
+    Prints the table. In --output lie afterwards table.md, rows.csv, figure.png and figure.svg (with matplotlib), and
+    rows.jsonl: the same command goes on where it was stopped. With the demo model each takes minutes on two cores.
+
+    --json prints one object: the experiment and its files.
+    """
+    from treering.evaluation import experiments
+
+    with sentences(interrupted="Interrupted; the same command goes on where it stopped."):
+        from treering.evaluation.experiments.bench import Settings, run
+
+        experiment = experiments.get(name)
+        budgets, which = iterations or experiment.iterations, (model.name or "demo", model.device, model.dtype)
+        settings = Settings(images or experiment.images, budgets, *which, seed, model.download)
+        folder = output or RESULTS / name
+        with _bar(name) as progress:
+            outcome = run(experiment, settings, folder, progress)
+    _report(outcome, name, as_json)
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar, if there is a terminal; a unit takes seconds to minutes."""
+    if not on_terminal():
+        yield None
+        return
+    bar = click.progressbar(length=1, label=name, width=30, show_pos=True, file=sys.stderr)
+
+    def tell(done: int, total: int) -> None:
+        bar.length = total
+        bar.update(done - bar.pos)
+
+    with bar:
+        yield tell
+
+
+def _report(outcome: Outcome, name: str, as_json: bool) -> None:
+    for note in outcome.notes:
+        say(note)
+    if as_json:
+        return emit({"experiment": name, "files": [str(path) for path in outcome.files], "notes": outcome.notes})
+    click.echo(outcome.table)
+    for path in outcome.files:
+        click.echo(f"Wrote {shown(str(path))}")

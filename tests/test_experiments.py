@@ -1,0 +1,278 @@
+"""How experiments run and what they compute; the two slow ones are run for real, at their smallest."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from treering import inversion
+from treering.errors import InputError
+from treering.evaluation import experiments
+from treering.evaluation.experiments import ablation, bench, convergence, decoder_inversion, figures, statistics
+from treering.evaluation.experiments.bench import Settings, run
+from treering.evaluation.experiments.peak import peak
+from treering.evaluation.experiments.watched import follow
+from treering.inversion import DecoderInversion
+from treering.solvers import Anderson, ForwardStep
+from treering_cli.experiment import NAMES
+from treering_cli.main import main
+
+
+class Counting:
+    """An experiment of two units a picture that notes what it was asked to do."""
+
+    images, iterations = 2, (1,)
+
+    def __init__(self, fail_at=None):
+        self.asked, self.fail_at = [], fail_at
+
+    def units(self, settings):
+        return [f"picture {i}: {part}" for i in range(settings.images) for part in "ab"]
+
+    def measure(self, bench, unit):
+        if len(self.asked) == self.fail_at:
+            raise KeyboardInterrupt
+        self.asked.append(unit)
+        return [{"unit": unit, "value": len(unit)}, {"unit": unit, "value": math.nan}]
+
+    def table(self, rows):
+        return f"{len(rows)} rows"
+
+    def figure(self, rows, folder):
+        page = figures.page(3, 2)
+        page.subplots().plot([row["value"] for row in rows])
+        return page
+
+
+def measured(output, settings=None, **how):
+    experiment = Counting(**how)
+    outcome = run(experiment, settings or Settings(2, (1,)), output)
+    return experiment.asked, outcome
+
+
+def test_a_stopped_run_goes_on_with_what_is_missing(tmp_path):
+    broken = Counting(fail_at=3)
+    with pytest.raises(KeyboardInterrupt):
+        run(broken, Settings(2, (1,)), tmp_path)
+    asked, outcome = measured(tmp_path)
+    assert broken.asked + asked == Counting().units(Settings(2, (1,)))
+    assert outcome.table == "8 rows\n"
+    assert measured(tmp_path)[0] == []
+    assert measured(tmp_path, Settings(3, (1,)))[0] == ["picture 2: a", "picture 2: b"]
+
+
+@pytest.mark.parametrize("other", [Settings(2, (2,)), Settings(2, (1,), seed=1), Settings(2, (1,), dtype="bfloat16")])
+def test_rows_of_other_settings_do_not_count(tmp_path, other):
+    measured(tmp_path)
+    assert len(measured(tmp_path, other)[0]) == 4
+    assert measured(tmp_path)[0] == []
+
+
+def test_a_damaged_or_cut_journal_costs_one_unit(tmp_path):
+    measured(tmp_path)
+    journal = tmp_path / bench.ROWS
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(lines[0] + b"{rubbish\n" + b"".join(lines[2:3]) + lines[3][:20])
+    assert measured(tmp_path)[0] == ["picture 0: b", "picture 1: b"]
+
+
+def test_what_a_run_writes(tmp_path):
+    outcome = measured(tmp_path)[1]
+    assert [path.name for path in outcome.files] == ["rows.csv", "table.md", "figure.png", "figure.svg"]
+    lines = (tmp_path / "rows.csv").read_text().splitlines()
+    assert lines[:3] == ["unit,value", "picture 0: a,12", "picture 0: a,nan"]
+    before = {path: path.read_bytes() for path in outcome.files}
+    assert {path: path.read_bytes() for path in measured(tmp_path)[1].files} == before
+
+
+def test_without_matplotlib_there_is_a_note(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    outcome = measured(tmp_path)[1]
+    assert outcome.notes == (
+        "The figure was not drawn. Plots need matplotlib; install it with: pip install 'treering[plots]'",
+    )
+    assert (tmp_path / "table.md").exists()
+
+
+def test_settings_are_checked():
+    with pytest.raises(InputError, match="at least one picture"):
+        Settings(0, (1,))
+    with pytest.raises(InputError, match="at least one picture"):
+        Settings(1, ())
+    assert Settings(1, (5, 2, 5)).iterations == (2, 5)
+
+
+def test_the_command_knows_every_experiment():
+    assert tuple(experiments.SUMMARIES) == NAMES
+    for name in NAMES:
+        experiment = experiments.get(name)
+        units = experiment.units(Settings(experiment.images, experiment.iterations))
+        assert len(units) == len(set(units)) > 0
+        more = experiment.units(Settings(experiment.images + 1, experiment.iterations))
+        assert set(units) < set(more)
+
+
+def test_an_unknown_experiment_is_refused():
+    with pytest.raises(InputError, match="There is no experiment 'x'"):
+        experiments.get("x")
+
+
+# --------------------------------------------------------------------------------- statistics
+
+
+def test_the_interval_of_a_mean_covers_it_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    means = [statistics.mean(rng.normal(3, 2, 6).tolist()) for _ in range(2000)]
+    assert np.mean([m.low <= 3 <= m.high for m in means]) == pytest.approx(0.95, abs=0.015)
+    assert statistics.mean([1.0]).text() == "1.00"
+    assert statistics.mean([1.0, 3.0]).text(1) == "2.0 ± 12.7"
+
+
+def test_paired_tests():
+    assert statistics.mcnemar([True] * 6 + [False], [False] * 6 + [False]) == pytest.approx(2 / 64)
+    assert statistics.mcnemar([True, False], [True, False]) == 1.0
+    assert statistics.paired([1, 2, 3], [1, 2, 3]) == 1.0
+    assert statistics.paired([1, 2, 3], [2, 3, 4]) == 0.0
+    assert math.isnan(statistics.paired([1], [2]))
+    assert statistics.paired([1.0, 2.0, 4.0, 3.5], [0.0, 0.9, 3.2, 2.4]) < 0.001
+
+
+def test_a_line_is_found_with_its_interval():
+    rng = np.random.default_rng(1)
+    x = rng.uniform(0, 1, 200)
+    fit = statistics.line(x.tolist(), (2 - 3 * x + rng.normal(0, 0.1, 200)).tolist())
+    assert fit.low < -3 < fit.high
+    assert fit.high - fit.low < 0.3
+    assert fit.r < -0.9
+
+
+@given(st.lists(st.tuples(st.floats(0, 9), st.floats(-9, 9)), min_size=1, max_size=12))
+@settings(deadline=None)
+def test_the_pareto_front_is_what_nothing_beats(points):
+    kept = decoder_inversion.front(points)
+    for point in points:
+        beaten = any(a <= point[0] and b <= point[1] and (a, b) != point for a, b in points)
+        assert (point in kept) == (not beaten)
+
+
+# ----------------------------------------------------------------------------- cocoercivity
+
+
+def test_cocoercivity_of_a_scaled_identity_is_one_over_the_scale():
+    z, true = torch.randn(1, 4, 8, 8), torch.zeros(1, 4, 8, 8)
+    assert convergence.cocoercivity(2.5 * z, z, true) == pytest.approx(0.4, rel=1e-5)
+    assert math.isnan(convergence.cocoercivity(0 * z, z, true))
+
+
+@given(seed=st.integers(0, 1000), rho=st.floats(0.05, 2))
+@settings(deadline=None, max_examples=50)
+def test_theorem_1_a_step_within_the_condition_comes_nearer(seed, rho):
+    """Where beta(z) > rho / 2 the distance falls, and where it is less the distance grows."""
+    generator = torch.Generator().manual_seed(seed)
+    z, r = (torch.randn(1, 4, 4, 4, generator=generator, dtype=torch.float64) for _ in range(2))
+    r = r + z  # leans towards the root at zero, more or less
+    beta = convergence.cocoercivity(r, z, torch.zeros_like(z))
+    nearer = float((z - rho * r).norm() < z.norm())
+    assert nearer == float(beta > convergence.needed("forward step", rho))
+
+
+def test_theorem_2_without_inertia_is_theorem_1():
+    assert convergence.needed("inertial KM", 0.7, 0.0) == convergence.needed("forward step", 0.7)
+    assert convergence.needed("inertial KM", 0.7, 0.3) > convergence.needed("forward step", 0.7)
+
+
+# ------------------------------------------------------------------------ on the demo model
+
+
+@pytest.fixture(scope="module")
+def small():
+    return bench.Bench(Settings(1, (1, 2)), None)
+
+
+def test_the_path_of_an_inversion_ends_at_its_solution(small):
+    picture = small.draw(0).picture
+    path = follow(small.model, picture, DecoderInversion(ForwardStep(1.0), 2))
+    assert len(path.latents) == len(path.seconds) == 3
+    assert torch.equal(path.latents[-1], path.solution.value)
+    assert torch.equal(path.after(1)[0], follow(small.model, picture, DecoderInversion(ForwardStep(1.0), 1)).latents[1])
+    assert list(path.seconds) == sorted(path.seconds)
+    alone = follow(small.model, picture, inversion.METHODS["encoder"])
+    assert torch.equal(alone.after(7)[0], alone.solution.value)
+    assert len(follow(small.model, picture, DecoderInversion(Anderson(2), 3, keep="best")).latents) == 3
+
+
+def test_gradients_need_more_memory_than_iterations(small):
+    free, based = (
+        peak(small.settings, inversion.METHODS[name].with_budget(2)) for name in ("forward-step", "gradient")
+    )
+    assert based.above_mb > 1.5 * free.above_mb > 0
+    assert based.model_mb == free.model_mb > 20
+    assert free.total_mb > free.model_mb + free.above_mb
+
+
+def test_a_float16_gradient_underflows(small):
+    shares = {row["dtype"]: row["zero_share"] for row in decoder_inversion.underflow(small)}
+    assert shares["float32"] == 0
+    assert shares["float16"] > 0.5
+
+
+def test_few_forward_steps_beat_the_paper_at_as_many(small, tmp_path):
+    names = (
+        "forward step, 32 bit",
+        "gradient-free, 32 bit, 0.01 fixed",
+        "encoder, 32 bit",
+        "treering's default, 32 bit",
+    )
+    rows = [row for name in names for row in decoder_inversion.EXPERIMENT.measure(small, f"picture 0: {name}")]
+    error = {(row["method"].split(",")[0], row["iterations"]): row["nmse_db"] for row in rows}
+    assert error["forward step", 2] < error["gradient-free", 2] < error["encoder", 0]
+    text = decoder_inversion.EXPERIMENT.table([*rows, {"dtype": "float16", "zero_share": 1.0, "finite": "yes"}])
+    assert f"{error['gradient-free', 2]:.1f} dB" in text
+    assert text.count("too few pictures to tell") == 2  # against the encoder and against gradient-free
+    decoder_inversion.EXPERIMENT.figure(rows, tmp_path)
+
+
+def test_ablation_and_convergence_by_command(tmp_path):
+    for name in ("ablation", "convergence"):
+        folder = tmp_path / name
+        words = ["experiment", name, "--images", "1", "--iterations", "1,2", "--output", str(folder), "--json"]
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 0, result.output
+        told = json.loads(result.stdout)
+        assert told["experiment"] == name
+        assert sorted(path.name for path in folder.iterdir() if path.suffix) == sorted(
+            ["figure.png", "figure.svg", "rows.csv", "rows.jsonl", "table.md"]
+        )
+    assert "forward step, each at its best rate" in (tmp_path / "ablation" / "table.md").read_text()
+    assert "1/1" in (tmp_path / "convergence" / "table.md").read_text()
+    assert len(ablation.SETTINGS) == 16
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["nothing"], "'nothing' is not one of"),
+        (["ablation", "--iterations", "3,x"], "'3,x' is not a list of numbers from 1 up, such as 20,50,100."),
+        (["ablation", "--iterations", "0"], "'0' is not a list of numbers"),
+        (["ablation", "--images", "0"], "0 is not in the range"),
+    ],
+)
+def test_wrong_words_are_a_usage_error(words, sentence):
+    result = CliRunner().invoke(main, ["experiment", *words])
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+
+
+def test_a_model_that_is_not_there_and_a_folder_that_is_a_file(tmp_path):
+    result = CliRunner().invoke(main, ["experiment", "ablation", "--model", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "is not a Stable Diffusion pipeline folder" in result.stderr
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(main, ["experiment", "ablation", "--output", str(tmp_path / "file")])
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: {tmp_path / 'file'} is not a folder, so results cannot be written there.\n"

@@ -1,0 +1,172 @@
+"""Three keys and what to look at: counts and words from made-up rows, and one tiny real run that is resumed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from treering.errors import InputError
+from treering.evaluation.experiments import bench, classification, figures, qualitative
+from treering.evaluation.experiments.classification import BASED, FREE, KNOWN, METHODS, OURS, PROMPTS, UNKNOWN
+from treering.evaluation.experiments.peak import Peak
+
+PICTURES = 12
+
+
+def reading(mark, i, method, prompt, **verdicts):
+    true = None if mark == "unmarked" else i % 3
+    head = {"kind": "reading", "picture": i, "mark": mark, "true": true, "method": method, "prompt": prompt}
+    return {**head, "evaluations": 4, "decoder_seconds": 1.0 + i, "seconds": 2.0 + i, **verdicts}
+
+
+def paper_rows(right):
+    """``right(method, prompt, i)`` says which closed-set verdicts are right; the others name key 2, or 0 for key 2."""
+    for i in range(PICTURES):
+        for prompt in PROMPTS:
+            for method in METHODS:
+                found = i % 3 if right(method, prompt, i) else (0 if i % 3 == 2 else 2)
+                yield reading("paper", i, method, prompt, closed_set=found, gain_fitted=i % 3, classical=None)
+
+
+def secret_rows():
+    """Gradient-free misses picture 0; treering finds a key in the unmarked picture 1, where the prompt is known."""
+    for i in range(PICTURES):
+        for prompt in PROMPTS:
+            for method in classification.EXACT:
+                found = None if method == FREE and i == 0 else i % 3
+                yield reading("secret", i, method, prompt, exact=found, exact_log10_p=-50.0)
+                found = 1 if method == OURS and i == 1 and prompt == KNOWN else None
+                yield reading("unmarked", i, method, prompt, exact=found, exact_log10_p=-0.1, classical=0)
+
+
+def memory_rows():
+    for method in METHODS:
+        above = 300.0 if method.startswith(BASED) else 100.0
+        yield {"kind": "memory", "method": method, "peak_mb": 500 + above, "model_mb": 60.0, "above_mb": above}
+
+
+def made_up(right=lambda method, prompt, i: method != FREE or i < 3):
+    calibration = {"kind": "calibration", "iterations": 4}
+    return [calibration, *memory_rows(), *paper_rows(right), *secret_rows()]
+
+
+def line(table, *begin):
+    """Cells of the table's line that begins with these cells."""
+    for text in table.splitlines():
+        cells = [cell.strip() for cell in text.strip("|").split("|")]
+        if cells[: len(begin)] == list(begin):
+            return cells[len(begin) :]
+    raise AssertionError(f"no line {begin} in\n{table}")
+
+
+def test_the_table_counts():
+    table = classification.EXPERIMENT.table(made_up())
+    right = line(table, "unknown", "correct, closed set (paper)")
+    assert [cell.split()[0] for cell in right] == ["12/12", "12/12", "12/12", "3/12", "12/12"]
+    assert right[3] == "3/12 (25 %, 9 to 53)"  # Wilson's interval
+    assert {cell.split()[0] for cell in line(table, "known", "correct, gain fitted")} == {"12/12"}
+    assert {cell.split()[0] for cell in line(table, "known", "correct, classical test")} == {"0/12"}
+    assert line(table, "any", "of it above the loaded model, MB") == ["100", "300", "300", "100", "100"]
+    assert set(line(table, "any", "decoder inversion alone, s")) == {"6.5 / 6.5"}  # of all pictures, not of the last
+    assert [cell.split()[0] for cell in line(table, "unknown", "marked", "right key")] == ["12/12", "11/12", "12/12"]
+    assert [cell.split()[0] for cell in line(table, "unknown", "marked", "none")] == ["0/12", "1/12", "0/12"]
+    assert [cell.split()[0] for cell in line(table, "known", "unmarked", "a key found")] == ["0/12", "0/12", "1/12"]
+    assert line(table, "gradient-free")[0] == "[1 0 3; 0 1 3; 3 0 1]"
+
+
+def test_the_words_say_what_is_significant():
+    table = classification.EXPERIMENT.table(made_up())
+    said = "treering was more often right than gradient-free, 12 against 3 of 12; the difference is significant at 5 %"
+    assert f"Prompt unknown: {said} (p = 0.031)" in table  # 9 pictures against 0: p = 2/2^9, times 8 tests
+    assert "gradient-based took 3 times what gradient-free took" in table
+    assert "was wrong in 9 of 60 readings, 6 times with key 2, the one of least energy; with a gain fitted, 0" in table
+    assert "Not significant does not mean equal" not in table
+
+
+def test_a_small_difference_is_not_called_significant():
+    table = classification.EXPERIMENT.table(made_up(lambda method, prompt, i: method != FREE or i > 2))
+    assert "12 against 9 of 12; the difference is not significant (p = 1)" in table
+    assert "12 pictures show large differences only" in table
+    assert "significant at 5 %" not in table
+
+
+def test_holms_correction():
+    assert classification.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert classification.holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_a_table_of_few_rows_has_dashes_and_does_not_fail():
+    table = classification.EXPERIMENT.table(
+        [reading("paper", 0, FREE, UNKNOWN, closed_set=0, gain_fitted=0, classical=0)]
+    )
+    assert line(table, "any", "peak memory, MB") == ["–"] * 5
+
+
+def test_the_figure_shows_the_counts():
+    page = classification.EXPERIMENT.figure(made_up(), None)
+    panels = [axes for axes in page.axes if axes.texts]
+    assert len(panels) == 2 * (len(METHODS) + 1)
+    counts = [[text.get_text() for text in axes.texts if text.get_text().isdigit()] for axes in panels]
+    assert counts[3] == "1 0 3 0 1 3 3 0 1".split()
+    assert counts[5] == "4 0 0 0 0 4 0 0 0 0 4 0 0 0 0 12".split()
+    assert panels[3].get_title() == "25 % right (3/12)"
+    assert panels[11].get_title() == "96 % right (23/24)"
+
+
+@pytest.fixture
+def quick(monkeypatch, model):
+    """The session's model, one sampler step, and no processes of their own; counts what is measured."""
+    monkeypatch.setattr(bench.Bench, "model", property(lambda self: model))
+    monkeypatch.setattr(classification, "STEPS", 2)
+    monkeypatch.setattr(classification, "peak", lambda *_: Peak(3.0, 1.0, 2.0))
+    measured = []
+    for kind in (classification.Classification, qualitative.Qualitative):
+        real = kind.measure
+        monkeypatch.setattr(kind, "measure", lambda s, b, unit, real=real: measured.append(unit) or real(s, b, unit))
+    return measured
+
+
+SETTINGS = bench.Settings(images=1, iterations=(2,))
+
+
+def test_a_run_is_resumed_with_the_same_calibration(quick, tmp_path, monkeypatch):
+    first = bench.run(classification.EXPERIMENT, SETTINGS, tmp_path)
+    assert quick == ["calibration", "memory", "picture 0"]
+    monkeypatch.setattr(classification, "calibrate", None)  # would fail if it were asked again
+    units = {unit["unit"]: unit["rows"] for unit in map(json.loads, (tmp_path / bench.ROWS).read_text().splitlines())}
+    kept = units["calibration"][0]["iterations"]
+    assert 1 <= kept <= 2
+    assert classification.calibrated(bench.Bench(SETTINGS, tmp_path)) == kept
+    again = bench.run(classification.EXPERIMENT, SETTINGS, tmp_path)
+    assert len(quick) == 3
+    assert again.table == first.table
+    assert not again.notes
+    check_rows(units["picture 0"], kept)
+
+
+def check_rows(rows, kept):
+    """5 methods read the paper's marks, 3 the others, with and without the prompt."""
+    assert len(rows) == 2 * (5 + 3 + 3)
+    budgets = {row["method"]: row["evaluations"] for row in rows}
+    assert [budgets[name] for name in METHODS[:4]] == [0, 2, kept, 2]
+    assert all(0 < row["decoder_seconds"] < row["seconds"] for row in rows)
+    assert all(row["exact"] is None for row in rows if row["mark"] == "unmarked")
+
+
+def test_a_few_pictures_are_measured_once_and_drawn_again(quick, tmp_path):
+    first = bench.run(qualitative.EXPERIMENT, SETTINGS, tmp_path)
+    assert not first.notes
+    before = (tmp_path / "figure.png").read_bytes()
+    assert bench.run(qualitative.EXPERIMENT, SETTINGS, tmp_path).table == first.table
+    assert quick == ["picture 0"]
+    assert (tmp_path / "figure.png").read_bytes() == before
+    assert [text.split("|")[2].strip() for text in first.table.splitlines()[4:]] == list(qualitative.METHODS)
+    spectrum = np.load(next((tmp_path / bench.PICTURES).glob("*original*.npy")), allow_pickle=False)
+    assert spectrum.shape == (21, 21)
+    assert spectrum[10, 16] == pytest.approx(1.25 * 1.8, abs=1e-4)  # key 0 on ring 6: 80/64 (1 + 2 (1.4 - 1))
+
+
+def test_a_missing_file_is_told_in_the_notes(quick, tmp_path):
+    rows = [{"picture": 0, "method": "original", "true": 0, "prompt": "", "files": "gone"}]
+    with pytest.raises(InputError, match=r"gone\.png is missing or damaged"):
+        figures.save(lambda: qualitative.EXPERIMENT.figure(rows, tmp_path), tmp_path / "figure")

@@ -1,0 +1,149 @@
+"""Editing a masked part of a picture and keeping the rest.
+
+The picture is run back to its latent z, the masked part of z is sampled anew under another prompt, and the
+whole is decoded.  At every step of the sampler what lies outside the mask is put back, as in blended latent
+diffusion (Avrahami, Fried and Lischinski 2023, algorithm 1).  There it is z with fresh noise; here it is z run
+back through the sampler to that noise level, as in DiffEdit (Couairon et al. 2023, section 3.2), which needs no
+more than the sampler's steps.  So the latent outside the mask is z exactly, and how well the background of
+the *picture* is kept depends on how well z decodes to it: on the decoder's inversion (Hong et al. 2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from . import images, inversion
+from .errors import InputError
+from .inversion import DecoderInversion
+from .keys import plain_noise
+from .models import Denoiser, LatentModel
+from .schedule import Schedule, probe
+
+STEPS, GUIDANCE = 20, 3.0
+"""Sampler steps and guidance, as in embedding."""
+
+Pictures = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+
+def edit(
+    model: LatentModel,
+    pictures: Pictures,
+    mask: Mask,
+    prompts: Sequence[str] | str,
+    seed: int,
+    plan: DecoderInversion = inversion.METHODS[inversion.DEFAULT],
+    steps: int = STEPS,
+    guidance: float = GUIDANCE,
+    paste: bool = False,
+) -> Pictures:
+    """Fill the masked part of pictures uint8 ``[B, H, W, 3]`` with what the prompts say; the same form.
+
+    ``mask``: bool ``[H, W]``, true where a pixel may change.  ``prompts``: one for each picture, or one for all.
+    Picture i depends on ``seed + i``, its prompt and itself alone, not on the others.  ``paste``: see
+    :func:`pasted`; without it every pixel has been through the decoder.
+    """
+    prompts = [prompts] * len(pictures) if isinstance(prompts, str) else prompts
+    check(model, pictures, mask, prompts)
+    z = inversion.invert_decoder(model, torch.from_numpy(images.to_float(pictures)), plan).value
+    known = trajectory(model, z, steps)
+    edited = decode(model, fill(model, known, mask, prompts, seed, guidance))
+    return pasted(pictures, edited, mask, model.factor) if paste else edited
+
+
+def check(model: LatentModel, pictures: Pictures, mask: Mask, prompts: Sequence[str]) -> None:
+    """Raise ``InputError`` unless these can be edited together."""
+    height, width = model.image_size
+    if pictures.shape != (len(pictures), height, width, 3) or pictures.dtype != np.uint8:
+        given = f"{pictures.dtype} {list(pictures.shape)}"
+        raise InputError(f"Pictures must be uint8 [B, {height}, {width}, 3], not {given}.")
+    if mask.shape != (height, width) or mask.dtype != np.bool_:
+        raise InputError(f"The mask must be bool [{height}, {width}], not {mask.dtype} {list(mask.shape)}.")
+    if not mask.any():
+        raise InputError("The mask is empty, so nothing may change.")
+    if not len(pictures):
+        raise InputError("At least one picture is needed.")
+    if len(prompts) != len(pictures):
+        raise InputError(f"There are {len(prompts)} prompts for {len(pictures)} pictures.")
+
+
+def decode(model: LatentModel, latent: Tensor) -> Pictures:
+    """Latents ``[B, C, h, w]`` to pictures uint8 ``[B, H, W, 3]``."""
+    return images.to_bytes(model.decode(latent).cpu().numpy())
+
+
+# ------------------------------------------------------------------------------------ latent
+
+
+def free_cells(mask: Mask, factor: int) -> Tensor:
+    """Which cells of the latent may change: bool ``[H, W]`` to bool ``[h, w]``.
+
+    A cell may if any of its ``factor x factor`` pixels may, so that no masked pixel is stuck with old content;
+    the price is a rim of less than a cell's width around the mask.  Where it matters, :func:`pasted` takes it back.
+    """
+    pixels = torch.from_numpy(mask).float()[None]  # [1, H, W]
+    return torch.nn.functional.max_pool2d(pixels, factor)[0] > 0
+
+
+def trajectory(model: LatentModel, latent: Tensor, steps: int = STEPS) -> list[Tensor]:
+    """A latent ``[B, C, h, w]`` at every noise level of the model's sampler, under the empty prompt."""
+    return levels(probe(model.scheduler(), steps), model.denoiser([""] * len(latent)), latent)
+
+
+def levels(schedule: Schedule, f: Denoiser, latent: Tensor) -> list[Tensor]:
+    """``steps + 1`` tensors ``[B, C, h, w]``, noisiest first; the last is ``latent`` itself.
+
+    From the clean end, x = (y - b f(scale y, t)) / a with the scale of y: DDIM inversion (Song et al. 2021).
+    The first is what :func:`treering.inversion.invert_sampler` gives, times ``schedule.init``.
+    """
+    found, rows = [latent], torch.arange(len(latent))
+    scales = [step.scale for step in schedule.steps[1:]] + [1.0]  # of the cleaner end of each step
+    for step, scale in zip(reversed(schedule.steps), reversed(scales), strict=True):
+        y = found[-1]
+        found.append((y - step.b * f(scale * y, step.time, rows)) / step.a)
+    return found[::-1]
+
+
+def fill(
+    model: LatentModel, known: Sequence[Tensor], mask: Mask, prompts: Sequence[str], seed: int, guidance: float
+) -> Tensor:
+    """From :func:`trajectory`, the latent with its masked part sampled anew: ``[B, C, h, w]``."""
+    schedule, f = probe(model.scheduler(), len(known) - 1), model.denoiser(prompts, guidance)
+    noise = plain_noise(model.shape, seed, len(known[0])).to(known[0].device)
+    free = free_cells(mask, model.factor).to(noise.device)
+    return resample(schedule, f, known, free, noise)
+
+
+def resample(schedule: Schedule, f: Denoiser, known: Sequence[Tensor], free: Tensor, noise: Tensor) -> Tensor:
+    """Sample the free cells from noise ``[B, C, h, w]``, with the others as in ``known`` at every noise level.
+
+    ``free``: bool ``[h, w]``.  The result is ``known[-1]`` in all other cells, to the last bit.
+    """
+    rows = torch.arange(len(noise))
+    x = torch.where(free, schedule.init * noise, known[0])
+    for step, outside in zip(schedule.steps, known[1:], strict=True):
+        x = torch.where(free, inversion.apply_step(step, f, x, rows), outside)
+    return x
+
+
+# ------------------------------------------------------------------------------------ pixels
+
+
+def pasted(pictures: Pictures, edited: Pictures, mask: Mask, reach: int) -> Pictures:
+    """The original pixels outside the mask, ``edited`` inside; all but the mask ``[B, H, W, 3]``.
+
+    The passage from one to the other lies inside the mask, where it takes ``reach`` pixels, or as many as a
+    narrow mask has.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    if mask.all():
+        return edited
+    depth = distance_transform_edt(mask)  # [H, W], pixels from the nearest one that must stay
+    weight = np.clip(depth / min(reach, depth.max()), 0, 1)[..., None]  # [H, W, 1]
+    return np.rint(pictures + weight * (edited.astype(np.float64) - pictures)).astype(np.uint8)

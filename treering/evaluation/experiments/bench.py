@@ -1,0 +1,225 @@
+"""How every experiment runs: unit by unit, resumable, with the rows, the table and the figure at its end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ... import __version__, files, watermark
+from ...errors import InputError
+from ...keys import Keyring, plain_noise
+from ...models import LatentModel, load
+from ..studies import SECRET, words
+from . import figures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Value = str | int | float | None
+Row = dict[str, Value]
+ROWS, CSV, TABLE, FIGURE, PICTURES = "rows.jsonl", "rows.csv", "table.md", "figure", "pictures"
+"""What an experiment's folder holds: the journal, its rows, the table, figure.png and figure.svg, pictures."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an experiment's rows depend on.
+
+    ``images``: how many pictures; ``iterations``: budgets of the iterative methods; ``seed``: of the
+    first picture and of all else that is drawn; the rest as in :func:`treering.models.load`, and
+    ``download`` changes no row.
+    """
+
+    images: int
+    iterations: tuple[int, ...]
+    model: str = "demo"
+    device: str = "cpu"
+    dtype: str = "float32"
+    seed: int = 0
+    download: bool = False
+
+    def __post_init__(self) -> None:
+        if self.images < 1 or not self.iterations or min(self.iterations) < 1:
+            raise InputError("An experiment needs at least one picture and one iteration.")
+        object.__setattr__(self, "iterations", tuple(sorted(set(self.iterations))))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture and what it was made from: uint8 ``[H, W, 3]``; latent and noise ``[1, C, h, w]``."""
+
+    picture: NDArray[np.uint8]
+    latent: Tensor
+    noise: Tensor
+    prompt: str
+
+
+class Bench:
+    """The model of an experiment, its keyring, and pictures made with it."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings, self._folder = settings, folder
+        self._others: dict[str, LatentModel] = {}
+        self._drawn: tuple[Any, Drawn] | None = None  # the last picture, as units often share one
+
+    def _load(self, dtype: str) -> LatentModel:
+        return load(self.settings.model, self.settings.device, dtype, self.settings.download)
+
+    @cached_property
+    def model(self) -> LatentModel:
+        """The model, on the device and in the number type that was asked for."""
+        return self._load(self.settings.dtype)
+
+    def model_as(self, dtype: str) -> LatentModel:
+        """The same model with networks of another number type."""
+        if dtype == self.settings.dtype:
+            return self.model
+        if dtype not in self._others:
+            self._others[dtype] = self._load(dtype)
+        return self._others[dtype]
+
+    @property
+    def half(self) -> str:
+        """The 16-bit type of the device: bfloat16 on a CPU, float16 on a GPU."""
+        return "bfloat16" if self.model.device.type == "cpu" else "float16"
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        """A keyring of public secret for this model, with treering's default pattern."""
+        return Keyring(secret=SECRET, shape=self.model.shape, image_size=self.model.image_size, public=True)
+
+    @cached_property
+    def pictures(self) -> Path:
+        """Folder for what an experiment draws beside its rows."""
+        path = self._folder / PICTURES
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def seed(self, i: int) -> int:
+        """Seed of picture i."""
+        return 1_000_000 * (8 + self.settings.seed) + i
+
+    def prompt(self, i: int) -> str:
+        """Prompt of picture i."""
+        return words(self.model, self.seed(i))
+
+    def draw(self, i: int, key: int | None = None, keyring: Keyring | None = None, prompt: str | None = None) -> Drawn:
+        """Picture i, marked with ``key`` (None: unmarked) of ``keyring`` (None: the bench's own)."""
+        keyring, prompt = keyring or self.keyring, self.prompt(i) if prompt is None else prompt
+        what = (i, key, keyring.id, prompt)
+        if self._drawn is None or self._drawn[0] != what:
+            noise = plain_noise(keyring.shape, self.seed(i)) if key is None else keyring.noise(key, self.seed(i))
+            latent = watermark.latents(self.model, noise, [prompt])
+            self._drawn = what, Drawn(watermark.pictures(self.model, latent)[0], latent, noise, prompt)
+        return self._drawn[1]
+
+
+class Experiment(Protocol):
+    """What an experiment tells the bench.
+
+    ``images`` and ``iterations``: defaults of :class:`Settings`.
+    """
+
+    images: int
+    iterations: tuple[int, ...]
+
+    def units(self, settings: Settings) -> Sequence[str]:
+        """Names of the pieces of work, in order; one that is done is not done again."""
+        ...
+
+    def measure(self, bench: Bench, unit: str) -> list[Row]:
+        """Do one piece; its rows depend on the settings (but for ``images``) and on the name alone."""
+        ...
+
+    def table(self, rows: Sequence[Row]) -> str:
+        """Markdown."""
+        ...
+
+    def figure(self, rows: Sequence[Row], folder: Path) -> Figure:
+        """Drawn from the rows and from what ``measure`` left in ``folder / PICTURES``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The table as Markdown, the files written, and what else to know."""
+
+    table: str
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+
+def run(
+    experiment: Experiment, settings: Settings, output: Path, progress: Callable[[int, int], None] | None = None
+) -> Outcome:
+    """Measure what is missing, then write rows.csv, table.md, figure.png and figure.svg into ``output``.
+
+    ``progress(done, total)`` counts units.  A run that was killed goes on with the unit that it was at;
+    one with more pictures measures only the new ones.  Raises ``InputError`` if ``output`` cannot be used.
+    """
+    bench = Bench(settings, output)
+    units = experiment.units(settings)
+    busy = f"Another experiment is writing to {output}; wait for its end or choose another folder."
+    with files.locked(output, busy), files.Journal(output / ROWS) as journal:
+        name = identity(bench)
+        known = _known(journal, name)
+        for done, unit in enumerate(units):
+            if progress:
+                progress(done, len(units))
+            if unit not in known:
+                known[unit] = experiment.measure(bench, unit)
+                line = json.dumps({"run": name, "unit": unit, "rows": known[unit]})
+                journal.append([line.encode() + b"\n"])
+        if progress:
+            progress(len(units), len(units))
+        return _publish(experiment, [row for unit in units for row in known[unit]], output)
+
+
+def identity(bench: Bench) -> dict[str, Any]:
+    """All that a unit's rows depend on besides its name."""
+    settings = json.loads(json.dumps(asdict(bench.settings)))
+    del settings["images"], settings["download"]
+    return {"treering": __version__, "fingerprint": bench.model.fingerprint, **settings}
+
+
+def _known(journal: files.Journal, name: dict[str, Any]) -> dict[str, list[Row]]:
+    known: dict[str, list[Row]] = {}
+    for _, data in journal.lines():
+        try:
+            line = json.loads(data)
+            if line["run"] == name:
+                known[line["unit"]] = line["rows"]
+        except (ValueError, KeyError, TypeError):
+            continue  # damaged: that unit is measured again
+    return known
+
+
+def _publish(experiment: Experiment, rows: list[Row], output: Path) -> Outcome:
+    table, notes = experiment.table(rows).rstrip() + "\n", list[str]()
+    files.replace(output / CSV, _csv(rows).encode())
+    files.replace(output / TABLE, table.encode())
+    written = [output / CSV, output / TABLE]
+    try:
+        written += figures.save(lambda: experiment.figure(rows, output), output / FIGURE)
+    except InputError as error:
+        notes.append(f"The figure was not drawn. {error}")
+    return Outcome(table, tuple(written), tuple(notes))
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

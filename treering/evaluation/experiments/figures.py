@@ -1,0 +1,76 @@
+"""How the experiments' figures look: one palette, one paper, PNG and SVG.
+
+Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart; every method also
+has a marker and a dash of its own, so that a print in grey can be read.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ... import files
+from ...errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK, FAINT = "#1b2a41", "#c5ccd3"
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6A3D9A", "#000000")
+_MARKERS = "osD^vPX*"
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), "-")
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour, marker and dash of one method."""
+
+    colour: str
+    marker: str
+    dash: Any
+
+
+def look(i: int) -> Look:
+    """The look of method i."""
+    return Look(_COLOURS[i % 8], _MARKERS[i % 8], _DASHES[i % 8])
+
+
+def page(width: float, height: float) -> Figure:
+    """An empty white figure of so many inches; raises ``InputError`` without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError("Plots need matplotlib; install it with: pip install 'treering[plots]'") from None
+    return Figure(figsize=(width, height), dpi=200, facecolor="white", layout="constrained")
+
+
+def plain(axes: Any, x: str, y: str, title: str = "") -> None:
+    """Labels with units, a light grid, and no box."""
+    axes.set_xlabel(x, color=INK, fontsize=9)
+    axes.set_ylabel(y, color=INK, fontsize=9)
+    if title:
+        axes.set_title(title, color=INK, fontsize=10, loc="left")
+    axes.tick_params(labelsize=8, colors=INK)
+    axes.grid(color=FAINT, linewidth=0.5, alpha=0.7)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def save(draw: Callable[[], Figure], stem: Path) -> list[Path]:
+    """Write what ``draw`` gives as ``stem.png`` and ``stem.svg``; the same figure gives the same bytes."""
+    figure = draw()
+    import matplotlib
+
+    written = []
+    with matplotlib.rc_context({"svg.hashsalt": "treering", "svg.fonttype": "none"}):
+        for kind, metadata in (("png", {"Software": "treering"}), ("svg", {"Date": None, "Creator": "treering"})):
+            encoded = io.BytesIO()
+            figure.savefig(encoded, format=kind, metadata=metadata)
+            path = stem.with_suffix(f".{kind}")
+            files.replace(path, encoded.getvalue())
+            written.append(path)
+    return written

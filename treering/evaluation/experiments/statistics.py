@@ -1,0 +1,79 @@
+"""Intervals and paired tests of the experiments; thin over scipy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean and the 95 % interval of Student's t; the ends are NaN for a single value."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def half_width(self) -> float:
+        """Half of the interval's width."""
+        return (self.high - self.low) / 2
+
+    def text(self, digits: int = 2) -> str:
+        """``-21.70 ± 0.35``, or the mean alone where no interval is known."""
+        if not math.isfinite(self.half_width):
+            return f"{self.value:.{digits}f}"
+        return f"{self.value:.{digits}f} ± {self.half_width:.{digits}f}"
+
+
+def mean(values: Sequence[float]) -> Mean:
+    """Mean of at least one value, with its 95 % interval over pictures."""
+    data = np.asarray(values, np.float64)
+    centre = float(data.mean())
+    if len(data) < 2:
+        return Mean(centre, math.nan, math.nan)
+    reach = float(stats.t.ppf(0.975, len(data) - 1) * data.std(ddof=1) / math.sqrt(len(data)))
+    return Mean(centre, centre - reach, centre + reach)
+
+
+def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
+    """Exact two-sided p-value that two methods are right equally often, on the same pictures (McNemar 1947)."""
+    only_first = sum(a and not b for a, b in zip(first, second, strict=True))
+    only_second = sum(b and not a for a, b in zip(first, second, strict=True))
+    if only_first + only_second == 0:
+        return 1.0
+    return float(stats.binomtest(only_first, only_first + only_second).pvalue)
+
+
+def paired(first: Sequence[float], second: Sequence[float]) -> float:
+    """Two-sided p-value that paired values have the same mean (Student's t); NaN for fewer than two pairs."""
+    difference = np.asarray(first, np.float64) - np.asarray(second, np.float64)
+    if len(difference) < 2:
+        return math.nan
+    if np.ptp(difference) == 0:
+        return 1.0 if difference[0] == 0 else 0.0
+    return float(stats.ttest_1samp(difference, 0.0).pvalue)
+
+
+@dataclass(frozen=True)
+class Line:
+    """Least squares y = intercept + slope x, with the slope's 95 % interval and Pearson's r."""
+
+    slope: float
+    intercept: float
+    low: float
+    high: float
+    r: float
+    p_value: float
+
+
+def line(x: Sequence[float], y: Sequence[float]) -> Line:
+    """Fit a line through at least three points."""
+    fit = stats.linregress(x, y)
+    reach = float(stats.t.ppf(0.975, len(x) - 2) * fit.stderr)
+    slope = float(fit.slope)
+    return Line(slope, float(fit.intercept), slope - reach, slope + reach, float(fit.rvalue), float(fit.pvalue))

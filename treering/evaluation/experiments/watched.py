@@ -1,0 +1,57 @@
+"""A model that remembers which latents it was asked to decode, and when: the path of any decoder inversion."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ... import images
+from ...inversion import DecoderInversion, invert_decoder
+from ...models import LatentModel
+from ...types import Solution
+
+
+class Watched(LatentModel):
+    """Shares the networks of a model; notes every decoded latent ``[1, C, h, w]`` and the seconds until then."""
+
+    def __init__(self, model: LatentModel) -> None:
+        self.__dict__.update(model.__dict__)
+        self.latents: list[Tensor] = []
+        self.seconds: list[float] = []
+        self._started = time.perf_counter()
+
+    def decode_with_gradient(self, latent: Tensor) -> Tensor:
+        """As the model's; the methods all decode through it."""
+        self.latents.append(latent.detach().clone())
+        self.seconds.append(time.perf_counter() - self._started)
+        return super().decode_with_gradient(latent)
+
+
+@dataclass(frozen=True)
+class Path:
+    """The iterates of one picture, first to last, with the seconds from the start to each of them."""
+
+    latents: tuple[Tensor, ...]
+    seconds: tuple[float, ...]
+    solution: Solution
+
+    def after(self, iterations: int) -> tuple[Tensor, float]:
+        """The iterate after so many iterations (or at the end), and the seconds that it took."""
+        i = min(iterations, len(self.latents) - 1)
+        return self.latents[i], self.seconds[i]
+
+
+def follow(model: LatentModel, picture: NDArray[np.uint8], plan: DecoderInversion) -> Path:
+    """Invert the decoder for one picture uint8 ``[H, W, 3]`` and keep the path."""
+    pixels = torch.from_numpy(images.to_float(picture[None]))
+    started = time.perf_counter()
+    watched = Watched(model)
+    solution = invert_decoder(watched, pixels, plan)
+    seconds = time.perf_counter() - started
+    ended = (*watched.latents, solution.value) if plan.keep == "last" or plan.method is None else watched.latents
+    return Path(tuple(ended), (*watched.seconds, seconds)[: len(ended)], solution)
