@@ -437,7 +437,8 @@ def test_a_picture_is_measured(model: LatentModel, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(
         experiment, "plans", lambda settings: {k: v for k, v in every(settings).items() if k != experiment.FREE}
     )
-    monkeypatch.setattr(editing, "GUIDANCE", 1.0)  # half the work
+    monkeypatch.setattr(editing, "GUIDANCE", 1.0)  # for less work
+    monkeypatch.setattr(editing, "STEPS", 3)
     made = bench.Bench(bench.Settings(1, (1,)), tmp_path)
     made.keyring = replace(made.keyring, steps=4)
     rows = experiment.EXPERIMENT.measure(made, "picture 0")

@@ -65,10 +65,11 @@ class Drawn:
 
 
 class Bench:
-    """The model of an experiment, its keyring, and pictures made with it."""
+    """The model of an experiment, its keyring, pictures made with it, and the rows that are ``known``."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.settings, self._folder = settings, folder
+        self.known: dict[str, list[Row]] = {}  # rows by unit, of this run and of earlier ones
         self._others: dict[str, LatentModel] = {}
         self._drawn: tuple[Any, Drawn] | None = None  # the last picture, as units often share one
 
@@ -172,7 +173,7 @@ def run(
     busy = f"Another experiment is writing to {output}; wait for its end or choose another folder."
     with files.locked(output, busy), files.Journal(output / ROWS) as journal:
         name = identity(bench)
-        known = _known(journal, name)
+        known = bench.known = _known(journal, name)
         for done, unit in enumerate(units):
             if progress:
                 progress(done, len(units))

@@ -17,7 +17,6 @@ Times are medians and means over *all* pictures; the published code has the last
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -38,9 +37,9 @@ from ...types import Match
 from ...watermark import FPR, GUIDANCE, STEPS, Detector
 from ..confusion import Rate
 from . import figures
-from .bench import ROWS, Bench, Drawn, Row, Settings, identity
+from .bench import Bench, Drawn, Row, Settings
 from .peak import peak
-from .statistics import mcnemar
+from .statistics import holm, mcnemar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,15 +169,8 @@ def calibrate(bench: Bench) -> Row:
 
 def calibrated(bench: Bench) -> int:
     """What :func:`calibrate` found earlier in this run; measured now if there was no such unit."""
-    journal, run, found = bench.pictures.parent / ROWS, identity(bench), None
-    for text in journal.read_bytes().splitlines() if journal.exists() else ():
-        try:
-            line = json.loads(text)
-            if (line["run"], line["unit"]) == (run, CALIBRATION):
-                found = line["rows"][0]
-        except (ValueError, KeyError, TypeError, IndexError):
-            continue  # damaged
-    return int(number(found or calibrate(bench), "iterations"))
+    found = bench.known.get(CALIBRATION) or [calibrate(bench)]
+    return int(number(found[0], "iterations"))
 
 
 def _memory(bench: Bench) -> Iterator[Row]:
@@ -263,17 +255,18 @@ def right(rows: Sequence[Row], rule: str) -> list[bool]:
 
 
 def share(flags: Sequence[bool]) -> str:
-    """``7/12 (58 %, 32 to 81)``: share and Wilson's interval in percent; a dash of nothing."""
-    if not flags:
-        return "–"
+    """``7/12 (58 %, 32 to 81)``: share and Wilson's interval in percent."""
     rate = Rate(sum(flags), len(flags))
     low, high = (f"{100 * end:.0f}" for end in rate.interval)
-    return f"{rate.count}/{rate.total} ({100 * sum(flags) / len(flags):.0f} %, {low} to {high})"
+    return f"{rate.count}/{rate.total} ({100 * rate.count / rate.total:.0f} %, {low} to {high})"
+
+
+def _median(rows: Sequence[Row], column: str) -> float:
+    return median(number(row, column) for row in rows)
 
 
 def _seconds(rows: Sequence[Row], column: str) -> str:
-    values = [number(row, column) for row in rows]
-    return f"{median(values):.3g} / {fmean(values):.3g}" if values else "–"
+    return f"{_median(rows, column):.3g} / {fmean(number(row, column) for row in rows):.3g}"
 
 
 def _main_table(rows: Sequence[Row]) -> str:
@@ -300,8 +293,8 @@ def _count(rows: Sequence[Row]) -> int:
 
 
 def _evaluations(rows: Sequence[Row]) -> str:
-    counts = sorted({int(number(row, "evaluations")) for row in rows})
-    return " to ".join(dict.fromkeys(str(n) for n in (counts[0], counts[-1]))) if counts else "–"
+    counts = sorted(int(number(row, "evaluations")) for row in rows)
+    return " to ".join(dict.fromkeys(str(n) for n in (counts[0], counts[-1])))
 
 
 RULES = {"closed_set": "closed set (paper)", "gain_fitted": "gain fitted", "classical": "classical test"}
@@ -314,8 +307,7 @@ def _correct(rows: Sequence[Row], prompt: str) -> Iterator[list[str]]:
 
 
 def _megabytes(rows: Sequence[Row], method: str, column: str) -> str:
-    value = _median(select(rows, kind=MEMORY, method=method), column)
-    return "–" if value is None else f"{value:.0f}"
+    return f"{_median(select(rows, kind=MEMORY, method=method), column):.0f}"
 
 
 def _exact_table(rows: Sequence[Row]) -> str:
@@ -338,15 +330,10 @@ def _exact_lines(rows: Sequence[Row], prompt: str) -> Iterator[list[str]]:
     }
     for text, test in tests.items():
         yield [prompt, "marked", text, *(share([test(row) for row in marked[name]]) for name in EXACT)]
-    yield [prompt, "marked", "median log10 p", *(_median_p(marked[name]) for name in EXACT)]
+    yield [prompt, "marked", "median log10 p", *(f"{_median(marked[name], 'exact_log10_p'):.1f}" for name in EXACT)]
     for rule, text in (("exact", "a key found"), ("classical", "one of the paper's, classical test")):
         cells = [share([row[rule] is not None for row in plain[name]]) for name in EXACT]
         yield [prompt, "unmarked", text, *cells]
-
-
-def _median_p(rows: Sequence[Row]) -> str:
-    value = _median(rows, "exact_log10_p")
-    return "–" if value is None else f"{value:.1f}"
 
 
 def matrix(rows: Sequence[Row], rule: str, none: bool = False) -> list[list[int]]:
@@ -401,15 +388,6 @@ def _by_picture(rows: Sequence[Row], method: str, prompt: str) -> list[bool]:
     return right(sorted(_paper(rows, method, prompt), key=lambda row: int(number(row, "picture"))), "closed_set")
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values of several tests corrected so that any of them errs with the level's probability (Holm 1979)."""
-    corrected, highest = [1.0] * len(p_values), 0.0
-    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        corrected[i] = highest
-    return corrected
-
-
 def _tests_table(tests: Sequence[Comparison]) -> str:
     header = ("method", "prompt", "correct", "gradient-free", "p", "p, corrected", "difference")
     head = (
@@ -449,12 +427,8 @@ def _costs(rows: Sequence[Row]) -> Iterator[str]:
             ("memory beyond the loaded model", "above_mb", {n: select(rows, kind=MEMORY, method=n) for n in METHODS}),
         ):
             spent, free = _median(found[name], column), _median(found[FREE], column)
-            if spent and free:
+            if free:
                 yield f"Decoder inversion, {what}: {name} took {spent / free:.2g} times what gradient-free took."
-
-
-def _median(rows: Sequence[Row], column: str) -> float | None:
-    return median(number(row, column) for row in rows) if rows else None
 
 
 def weakest() -> int:

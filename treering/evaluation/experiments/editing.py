@@ -183,7 +183,7 @@ def _all(picture: _Picture, z: Tensor) -> Iterator[tuple[float, Mask, Pictures]]
     """Share, mask and edited picture ``[H, W, 3]``, beginning with the picture that is decoded again."""
     model, seed = picture.bench.model, picture.bench.seed(picture.i)
     yield 0.0, np.zeros(model.image_size, np.bool_), editing.decode(model, z)[0]
-    known = editing.trajectory(model, z)
+    known = editing.trajectory(model, z, editing.STEPS)
     for share, mask in masks(model.image_size, seed).items():
         latent = editing.fill(model, known, mask, [picture.prompt], seed, editing.GUIDANCE)
         yield share, mask, editing.decode(model, latent)[0]

@@ -49,6 +49,15 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
     return float(stats.binomtest(only_first, only_first + only_second).pvalue)
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values of several tests corrected so that any of them errs with the level's probability (Holm 1979)."""
+    corrected, highest = [1.0] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        corrected[i] = highest
+    return corrected
+
+
 def paired(first: Sequence[float], second: Sequence[float]) -> float:
     """Two-sided p-value that paired values have the same mean (Student's t); NaN for fewer than two pairs."""
     difference = np.asarray(first, np.float64) - np.asarray(second, np.float64)
