@@ -45,7 +45,7 @@ AUTOENCODER = Plan(steps=3000, batch=4, rate=1.2e-3)
 REFINEMENT = Plan(steps=2400, batch=4, rate=6e-4, warmup=50, seed=1)
 PAIR = Plan(steps=1500, batch=1, rate=4e-4, warmup=50, seed=2)
 DIFFUSION = Plan(steps=2200, batch=16, rate=8e-4, ema=0.995)
-DIFFUSION_REFINEMENT = Plan(steps=2400, batch=16, rate=6e-4, seed=1)
+DIFFUSION_REFINEMENT = Plan(steps=2000, batch=16, rate=6e-4, seed=1)
 
 
 def device() -> torch.device:
