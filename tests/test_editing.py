@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from treering import editing, inversion, models, watermark
+from treering import editing, inversion, models
 from treering.errors import InputError
 from treering.evaluation.experiments import bench, figures
 from treering.evaluation.experiments import editing as experiment
@@ -50,7 +50,7 @@ def free() -> Tensor:
 
 def test_the_rest_of_the_latent_is_kept_to_the_last_bit(free: Tensor) -> None:
     latent = latents(1)
-    found = editing.resample(SCHEDULE, denoiser, editing.levels(SCHEDULE, denoiser, latent), free, latents(2))
+    found = editing.resample(SCHEDULE, denoiser, inversion.levels(SCHEDULE, denoiser, latent), free, latents(2))
     kept = ~free.expand_as(latent)
     assert torch.equal(found[kept], latent[kept])
     assert (found[~kept] != latent[~kept]).all()
@@ -58,7 +58,7 @@ def test_the_rest_of_the_latent_is_kept_to_the_last_bit(free: Tensor) -> None:
 
 def test_nothing_free_keeps_all_and_everything_free_is_sampling() -> None:
     latent, noise, none = latents(1), latents(2), torch.zeros((6, 5), dtype=torch.bool)
-    known = editing.levels(SCHEDULE, denoiser, latent)
+    known = inversion.levels(SCHEDULE, denoiser, latent)
     assert torch.equal(editing.resample(SCHEDULE, denoiser, known, none, noise), latent)
     sampled = inversion.sample(SCHEDULE, denoiser, noise)
     assert torch.equal(editing.resample(SCHEDULE, denoiser, known, ~none, noise), sampled)
@@ -67,7 +67,7 @@ def test_nothing_free_keeps_all_and_everything_free_is_sampling() -> None:
 def test_the_free_part_sees_the_rest(free: Tensor) -> None:
     noise = latents(2)
     one, other = (
-        editing.resample(SCHEDULE, denoiser, editing.levels(SCHEDULE, denoiser, latents(seed)), free, noise)
+        editing.resample(SCHEDULE, denoiser, inversion.levels(SCHEDULE, denoiser, latents(seed)), free, noise)
         for seed in (1, 3)
     )
     assert (one != other)[free.expand_as(one)].all()
@@ -75,7 +75,7 @@ def test_the_free_part_sees_the_rest(free: Tensor) -> None:
 
 def test_levels_are_those_of_the_inverted_sampler() -> None:
     latent = latents(1)
-    found = editing.levels(SCHEDULE, denoiser, latent)
+    found = inversion.levels(SCHEDULE, denoiser, latent)
     assert len(found) == len(STEPS) + 1
     assert found[-1] is latent
     torch.testing.assert_close(found[0], SCHEDULE.init * inversion.invert_sampler(SCHEDULE, denoiser, latent))
@@ -85,7 +85,7 @@ def test_levels_step_into_each_other_where_the_model_does_not_move() -> None:
     def still(x: Tensor, time: float, rows: Tensor) -> Tensor:
         return torch.full_like(x, time / 1000)
 
-    found = editing.levels(SCHEDULE, still, latents(1))
+    found = inversion.levels(SCHEDULE, still, latents(1))
     for step, before, after in zip(STEPS, found[:-1], found[1:], strict=True):
         torch.testing.assert_close(inversion.apply_step(step, still, before, torch.arange(2)), after)
 
@@ -165,10 +165,6 @@ def test_errors_are_sentences(model: LatentModel, changed: dict[str, Any], sente
     usual: dict[str, Any] = {"pictures": PICTURES, "mask": MASK, "prompts": "a desert", "seed": 1, "steps": 2}
     with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):
         editing.edit(model, **{**usual, **changed}, plan=inversion.METHODS["encoder"])
-
-
-def test_defaults_are_those_of_embedding() -> None:
-    assert (editing.STEPS, editing.GUIDANCE) == (watermark.STEPS, watermark.GUIDANCE)
 
 
 # With the demo model

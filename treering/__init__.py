@@ -23,6 +23,7 @@ _HOMES = {
     "Keyring": "keys",
     "Pattern": "keys",
     "TreeringError": "errors",
+    "edit": "editing",
     "embed": "watermark",
     "generate": "watermark",
     "load_model": "models",
@@ -31,6 +32,7 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
+    from .editing import edit as edit
     from .errors import TreeringError as TreeringError
     from .keys import Keyring as Keyring
     from .keys import Pattern as Pattern

@@ -17,15 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import images, inversion
+from . import images, inversion, watermark
 from .errors import InputError
 from .inversion import DecoderInversion
 from .keys import plain_noise
 from .models import Denoiser, LatentModel
 from .schedule import Schedule, probe
-
-STEPS, GUIDANCE = 20, 3.0
-"""Sampler steps and guidance, as in embedding."""
+from .watermark import GUIDANCE, STEPS
 
 Pictures = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -52,7 +50,7 @@ def edit(
     check(model, pictures, mask, prompts)
     z = inversion.invert_decoder(model, torch.from_numpy(images.to_float(pictures)), plan).value
     known = trajectory(model, z, steps)
-    edited = decode(model, fill(model, known, mask, prompts, seed, guidance))
+    edited = watermark.pictures(model, fill(model, known, mask, prompts, seed, guidance))
     return pasted(pictures, edited, mask, model.factor) if paste else edited
 
 
@@ -72,11 +70,6 @@ def check(model: LatentModel, pictures: Pictures, mask: Mask, prompts: Sequence[
         raise InputError(f"There are {len(prompts)} prompts for {len(pictures)} pictures.")
 
 
-def decode(model: LatentModel, latent: Tensor) -> Pictures:
-    """Latents ``[B, C, h, w]`` to pictures uint8 ``[B, H, W, 3]``."""
-    return images.to_bytes(model.decode(latent).cpu().numpy())
-
-
 # ------------------------------------------------------------------------------------ latent
 
 
@@ -92,21 +85,7 @@ def free_cells(mask: Mask, factor: int) -> Tensor:
 
 def trajectory(model: LatentModel, latent: Tensor, steps: int = STEPS) -> list[Tensor]:
     """A latent ``[B, C, h, w]`` at every noise level of the model's sampler, under the empty prompt."""
-    return levels(probe(model.scheduler(), steps), model.denoiser([""] * len(latent)), latent)
-
-
-def levels(schedule: Schedule, f: Denoiser, latent: Tensor) -> list[Tensor]:
-    """``steps + 1`` tensors ``[B, C, h, w]``, noisiest first; the last is ``latent`` itself.
-
-    From the clean end, x = (y - b f(scale y, t)) / a with the scale of y: DDIM inversion (Song et al. 2021).
-    The first is what :func:`treering.inversion.invert_sampler` gives, times ``schedule.init``.
-    """
-    found, rows = [latent], torch.arange(len(latent))
-    scales = [step.scale for step in schedule.steps[1:]] + [1.0]  # of the cleaner end of each step
-    for step, scale in zip(reversed(schedule.steps), reversed(scales), strict=True):
-        y = found[-1]
-        found.append((y - step.b * f(scale * y, step.time, rows)) / step.a)
-    return found[::-1]
+    return inversion.levels(probe(model.scheduler(), steps), model.denoiser([""] * len(latent)), latent)
 
 
 def fill(

@@ -164,19 +164,32 @@ def invert_sampler(
     tolerance: float = 1e-3,
     max_evaluations: int = 20,
 ) -> Tensor:
-    """Latent ``[B, C, h, w]`` back to noise.
+    """Latent ``[B, C, h, w]`` back to noise: the first of :func:`levels`, of unit variance."""
+    return levels(schedule, f, latent, scheme, tolerance, max_evaluations)[0] / schedule.init
+
+
+def levels(
+    schedule: Schedule,
+    f: Denoiser,
+    latent: Tensor,
+    scheme: Literal["naive", "fixed-point"] = "naive",
+    tolerance: float = 1e-3,
+    max_evaluations: int = 20,
+) -> list[Tensor]:
+    """A latent at every noise level: ``steps + 1`` tensors ``[B, C, h, w]``, noisiest first, itself last.
 
     ``naive``: f is evaluated at the known end of each step, scaled as that end is (DDIM inversion,
     Song et al. 2021): one evaluation a step.  ``fixed-point``: each step is solved, from there, to a
     root mean square residual of ``tolerance``; needed where steps are few (Hong et al. 2024 use it for
     InstaFlow).
     """
-    y, rows = latent, torch.arange(len(latent))
+    found, rows = [latent], torch.arange(len(latent))
     scales = [step.scale for step in schedule.steps[1:]] + [1.0]  # of the cleaner end of each step
     for step, scale in zip(reversed(schedule.steps), reversed(scales), strict=True):
+        y = found[-1]
         x = (y - step.b * f(scale * y, step.time, rows)) / step.a
-        y = x if scheme == "naive" else _solve_step(step, f, y, x, tolerance, max_evaluations)
-    return y / schedule.init
+        found.append(x if scheme == "naive" else _solve_step(step, f, y, x, tolerance, max_evaluations))
+    return found[::-1]
 
 
 def _solve_step(step: Step, f: Denoiser, y: Tensor, start: Tensor, tolerance: float, budget: int) -> Tensor:

@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ... import editing, images, report
+from ... import editing, images, report, watermark
 from ...editing import Mask, Pictures
 from ...inversion import DEFAULT, METHODS, DecoderInversion, invert_decoder
 from ...watermark import FPR, Detector
@@ -182,11 +182,11 @@ def _latent(bench: Bench, drawn: Drawn, plan: DecoderInversion | None) -> tuple[
 def _all(picture: _Picture, z: Tensor) -> Iterator[tuple[float, Mask, Pictures]]:
     """Share, mask and edited picture ``[H, W, 3]``, beginning with the picture that is decoded again."""
     model, seed = picture.bench.model, picture.bench.seed(picture.i)
-    yield 0.0, np.zeros(model.image_size, np.bool_), editing.decode(model, z)[0]
-    known = editing.trajectory(model, z, editing.STEPS)
+    yield 0.0, np.zeros(model.image_size, np.bool_), watermark.pictures(model, z)[0]
+    known = editing.trajectory(model, z, watermark.STEPS)
     for share, mask in masks(model.image_size, seed).items():
-        latent = editing.fill(model, known, mask, [picture.prompt], seed, editing.GUIDANCE)
-        yield share, mask, editing.decode(model, latent)[0]
+        latent = editing.fill(model, known, mask, [picture.prompt], seed, watermark.GUIDANCE)
+        yield share, mask, watermark.pictures(model, latent)[0]
 
 
 def _mark(detector: Detector, shown: Pictures, key: int, when: str = "") -> Row:
