@@ -14,19 +14,19 @@ from treering import inversion
 from treering.errors import InputError
 from treering.evaluation import experiments
 from treering.evaluation.experiments import ablation, bench, convergence, decoder_inversion, figures, statistics
+from treering.evaluation.experiments import peak as peak_room
 from treering.evaluation.experiments.bench import Settings, run
 from treering.evaluation.experiments.peak import peak
 from treering.evaluation.experiments.watched import follow
 from treering.inversion import DecoderInversion
-from treering.solvers import Anderson, ForwardStep
-from treering_cli.experiment import NAMES
+from treering.solvers import Anderson, ForwardStep, InertialKM, solve
 from treering_cli.main import main
 
 
 class Counting:
     """An experiment of two units a picture that notes what it was asked to do."""
 
-    images, iterations = 2, (1,)
+    images, iterations, largest, constants = 2, (1,), False, ()
 
     def __init__(self, fail_at=None):
         self.asked, self.fail_at = [], fail_at
@@ -108,8 +108,9 @@ def test_settings_are_checked():
 
 
 def test_the_command_knows_every_experiment():
-    assert tuple(experiments.SUMMARIES) == NAMES
-    for name in NAMES:
+    told = CliRunner().invoke(main, ["experiment", "--help"]).output
+    for name, text in experiments.SUMMARIES.items():
+        assert f"{name:19}{text}" in told
         experiment = experiments.get(name)
         units = experiment.units(Settings(experiment.images, experiment.iterations))
         assert len(units) == len(set(units)) > 0
@@ -136,9 +137,9 @@ def test_the_interval_of_a_mean_covers_it_as_often_as_it_says():
 def test_paired_tests():
     assert statistics.mcnemar([True] * 6 + [False], [False] * 6 + [False]) == pytest.approx(2 / 64)
     assert statistics.mcnemar([True, False], [True, False]) == 1.0
-    assert statistics.paired([1, 2, 3], [1, 2, 3]) == 1.0
-    assert statistics.paired([1, 2, 3], [2, 3, 4]) == 0.0
-    assert math.isnan(statistics.paired([1], [2]))
+    for untold in (([1, 2, 3], [1, 2, 3]), ([1, 2, 3], [2, 3, 4]), ([1], [2])):  # no spread between pairs
+        assert math.isnan(statistics.paired(*untold))
+    assert statistics.p_text(math.nan) == "too few pictures to tell"
     assert statistics.paired([1.0, 2.0, 4.0, 3.5], [0.0, 0.9, 3.2, 2.4]) < 0.001
 
 
@@ -181,7 +182,54 @@ def test_theorem_1_a_step_within_the_condition_comes_nearer(seed, rho):
     assert nearer == float(beta > convergence.needed("forward step", rho))
 
 
+class Other(Counting):
+    """Another experiment with units of the same names."""
+
+
+def test_two_experiments_in_one_folder_do_not_share_rows(tmp_path):
+    measured(tmp_path)
+    other = Other()
+    run(other, Settings(2, (1,)), tmp_path)
+    assert len(other.asked) == 4
+    changed = Counting()
+    changed.constants = (1,)
+    run(changed, Settings(2, (1,)), tmp_path)
+    assert len(changed.asked) == 4
+    assert measured(tmp_path)[0] == []
+
+
+def test_where_only_the_largest_budget_counts_the_others_change_nothing(tmp_path):
+    for budgets, asked in (((3,), 4), ((1, 3), 0)):
+        experiment = Counting()
+        experiment.largest = True
+        run(experiment, Settings(2, budgets), tmp_path)
+        assert len(experiment.asked) == asked
+
+
+def left_after(angle, alpha, share):
+    """Residual of inertial KM at a share of the theorem's largest step.
+
+    r = (I - Q) / 2 with Q a rotation: I - 2 r is nonexpansive, so r is 1-cocoercive and no more.
+    """
+    cos, sin = math.cos(angle), math.sin(angle)
+    turn = torch.tensor([[cos, -sin], [sin, cos]], dtype=torch.float64)
+    method = InertialKM(share / convergence.needed("inertial KM", 1.0, alpha), alpha)
+    start = torch.ones(1, 2, dtype=torch.float64)
+    return float(solve(lambda x, rows: (x - x @ turn.T) / 2, start, method, 0.0, 3000, keep="last").residual[0])
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.2, 0.5])
+@pytest.mark.parametrize("angle", [0.5, math.pi / 2, 2.5, math.pi])
+def test_theorem_2_within_the_condition_it_converges(angle, alpha):
+    assert left_after(angle, alpha, 0.95) < 1e-4
+
+
+def test_beyond_the_condition_it_need_not():
+    assert not left_after(math.pi, 0.0, 1.05) < 1
+
+
 def test_theorem_2_without_inertia_is_theorem_1():
+    assert convergence.needed("inertial KM", 0.5, 0.2) == pytest.approx(0.34375)
     assert convergence.needed("inertial KM", 0.7, 0.0) == convergence.needed("forward step", 0.7)
     assert convergence.needed("inertial KM", 0.7, 0.3) > convergence.needed("forward step", 0.7)
 
@@ -206,7 +254,8 @@ def test_the_path_of_an_inversion_ends_at_its_solution(small):
     assert len(follow(small.model, picture, DecoderInversion(Anderson(2), 3, keep="best")).latents) == 3
 
 
-def test_gradients_need_more_memory_than_iterations(small):
+def test_gradients_need_more_memory_than_iterations(small, monkeypatch):
+    monkeypatch.setattr(peak_room, "_PROCESSES", 1)  # one each is enough to tell them apart
     free, based = (
         peak(small.settings, inversion.METHODS[name].with_budget(2)) for name in ("forward-step", "gradient")
     )
@@ -215,10 +264,11 @@ def test_gradients_need_more_memory_than_iterations(small):
     assert free.total_mb > free.model_mb + free.above_mb
 
 
-def test_a_float16_gradient_underflows(small):
-    shares = {row["dtype"]: row["zero_share"] for row in decoder_inversion.underflow(small)}
-    assert shares["float32"] == 0
-    assert shares["float16"] > 0.5
+def test_the_float16_gradient_of_a_mean_underflows_and_that_of_a_sum_does_not(small):
+    shares = {(row["dtype"], row["loss"]): row["zero_share"] for row in decoder_inversion.underflow(small)}
+    assert shares["float32", "mean"] == shares["float32", "sum"] == 0
+    assert shares["float16", "mean"] > 0.5
+    assert shares["float16", "sum"] < 0.1
 
 
 def test_few_forward_steps_beat_the_paper_at_as_many(small, tmp_path):
@@ -231,7 +281,9 @@ def test_few_forward_steps_beat_the_paper_at_as_many(small, tmp_path):
     rows = [row for name in names for row in decoder_inversion.EXPERIMENT.measure(small, f"picture 0: {name}")]
     error = {(row["method"].split(",")[0], row["iterations"]): row["nmse_db"] for row in rows}
     assert error["forward step", 2] < error["gradient-free", 2] < error["encoder", 0]
-    text = decoder_inversion.EXPERIMENT.table([*rows, {"dtype": "float16", "zero_share": 1.0, "finite": "yes"}])
+    text = decoder_inversion.EXPERIMENT.table(
+        [*rows, {"dtype": "float16", "loss": "mean", "zero_share": 1.0, "finite": "yes"}]
+    )
     assert f"{error['gradient-free', 2]:.1f} dB" in text
     assert text.count("too few pictures to tell") == 2  # against the encoder and against gradient-free
     decoder_inversion.EXPERIMENT.figure(rows, tmp_path)
@@ -246,7 +298,7 @@ def test_ablation_and_convergence_by_command(tmp_path):
         told = json.loads(result.stdout)
         assert told["experiment"] == name
         assert sorted(path.name for path in folder.iterdir() if path.suffix) == sorted(
-            ["figure.png", "figure.svg", "rows.csv", "rows.jsonl", "table.md"]
+            ["figure.png", "figure.svg", "rows.csv", "rows.jsonl", "settings.json", "table.md"]
         )
     assert "forward step, each at its best rate" in (tmp_path / "ablation" / "table.md").read_text()
     assert "1/1" in (tmp_path / "convergence" / "table.md").read_text()

@@ -28,6 +28,9 @@ from .watermark import GUIDANCE, STEPS
 Pictures = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
+STREAM = 1
+"""Stream of the noise that masked parts are filled from: not 0, which drew the pictures, often of the same seeds."""
+
 
 def edit(
     model: LatentModel,
@@ -49,6 +52,10 @@ def edit(
     prompts = [prompts] * len(pictures) if isinstance(prompts, str) else prompts
     check(model, pictures, mask, prompts)
     z = inversion.invert_decoder(model, torch.from_numpy(images.to_float(pictures)), plan).value
+    if not torch.isfinite(z).all():
+        raise InputError(
+            f"The decoder inversion {plan.name} gave numbers that are not finite; try another method, or float32."
+        )
     known = trajectory(model, z, steps)
     edited = watermark.pictures(model, fill(model, known, mask, prompts, seed, guidance))
     return pasted(pictures, edited, mask, model.factor) if paste else edited
@@ -93,7 +100,7 @@ def fill(
 ) -> Tensor:
     """From :func:`trajectory`, the latent with its masked part sampled anew: ``[B, C, h, w]``."""
     schedule, f = probe(model.scheduler(), len(known) - 1), model.denoiser(prompts, guidance)
-    noise = plain_noise(model.shape, seed, len(known[0])).to(known[0].device)
+    noise = plain_noise(model.shape, seed, len(known[0]), STREAM).to(known[0].device)
     free = free_cells(mask, model.factor).to(noise.device)
     return resample(schedule, f, known, free, noise)
 
@@ -116,13 +123,27 @@ def resample(schedule: Schedule, f: Denoiser, known: Sequence[Tensor], free: Ten
 def pasted(pictures: Pictures, edited: Pictures, mask: Mask, reach: int) -> Pictures:
     """The original pixels outside the mask, ``edited`` inside; all but the mask ``[B, H, W, 3]``.
 
-    The passage from one to the other lies inside the mask, where it takes ``reach`` pixels, or as many as a
-    narrow mask has.
+    The passage from one to the other lies inside the mask.  It takes ``reach`` pixels, or, where the mask is
+    narrower, all that there are to its middle.
+    """
+    if mask.all():
+        return edited
+    weight = _weight(mask, reach)[..., None]  # [H, W, 1]
+    return np.rint(pictures + weight * (edited.astype(np.float64) - pictures)).astype(np.uint8)
+
+
+def _weight(mask: Mask, reach: int) -> NDArray[np.float64]:
+    """Share of the edit in every pixel ``[H, W]``: 0 outside, 1 in the middle, and straight from one to the other.
+
+    How wide the mask is at a pixel is told by the largest disc inside the mask that holds it (its local thickness:
+    Hildebrand and Rüegsegger 1997).  The middle is where the pixel's own disc is as large as that, or as ``reach``.
     """
     from scipy.ndimage import distance_transform_edt
 
-    if mask.all():
-        return edited
-    depth = distance_transform_edt(mask)  # [H, W], pixels from the nearest one that must stay
-    weight = np.clip(depth / min(reach, depth.max()), 0, 1)[..., None]  # [H, W, 1]
-    return np.rint(pictures + weight * (edited.astype(np.float64) - pictures)).astype(np.uint8)
+    depth = distance_transform_edt(mask)  # pixels to the nearest one that must stay
+    largest = np.ones_like(depth)
+    for radius in range(2, min(reach, int(depth.max())) + 1):
+        largest[distance_transform_edt(depth < radius) <= radius] = radius
+    to_middle = distance_transform_edt(depth < largest)
+    weight: NDArray[np.float64] = depth / (depth + to_middle)
+    return weight

@@ -66,6 +66,12 @@ def replace(path: Path, data: bytes) -> None:
         write(path, data)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, if need be; raises ``InputError``."""
+    with _explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
 def problem(path: Path, error: OSError) -> str:
     """One sentence: why ``path`` cannot be written."""
     if isinstance(error, PermissionError):

@@ -72,8 +72,8 @@ _METHODS = {
 }
 METHODS: dict[str, DecoderInversion] = {name: replace(plan, name=name) for name, plan in _METHODS.items()}
 """Methods by name.  ``adam`` is the paper's; the budgets of the others were chosen by measurement.  With a patience
-of 1, a step that makes the residual larger is taken back: where the decoder is not near the encoder's inverse, the
-plain methods run away from the root."""
+of 1, a step that made the residual larger is taken back (but for the last one, which is not evaluated): where the
+decoder is not near the encoder's inverse, the plain methods run away from the root."""
 
 DEFAULT = "forward-step"
 
@@ -127,10 +127,10 @@ def _gradient(model: LatentModel, pixels: Tensor, start: Tensor, method: Gradien
         for k in range(budget):
             optimizer.param_groups[0]["lr"] = method.rate * factor(method.schedule, k, budget)
             optimizer.zero_grad()
-            loss: Tensor = ((model.decode_with_gradient(z) - x) ** 2).mean()
+            loss: Tensor = ((model.decode_with_gradient(z) - x) ** 2).sum()  # the mean's gradient underflows in float16
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            errors.append(float(loss.detach()) ** 0.5)
+            errors.append((float(loss.detach()) / x.numel()) ** 0.5)
         values.append(z.detach())
         traces.append(torch.tensor(errors))
     trace = torch.stack(traces, 1)

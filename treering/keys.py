@@ -241,14 +241,19 @@ class Keyring:
         return keyring
 
 
-def plain_noise(shape: tuple[int, int, int], seed: int, count: int = 1) -> Tensor:
-    """Unmarked noise float32 ``[count, C, h, w]``, one generator for every picture."""
+def plain_noise(shape: tuple[int, int, int], seed: int, count: int = 1, stream: int = 0) -> Tensor:
+    """Unmarked noise float32 ``[count, C, h, w]``, one generator for every picture.
+
+    ``stream``: noise of one seed and several streams is independent; pictures are drawn from stream 0.
+    """
     import torch
 
     if seed < 0:
         raise InputError("A seed must not be negative.")
     # Philox takes the whole seed; torch's CPU generator looks at 32 bits, which can be tried one by one.
-    generators = (np.random.Generator(np.random.Philox(seed + i)) for i in range(count))
+    spawned = (stream,) if stream else ()
+    sources = (np.random.SeedSequence(seed + i, spawn_key=spawned) for i in range(count))
+    generators = (np.random.Generator(np.random.Philox(source)) for source in sources)
     return torch.from_numpy(np.stack([generator.standard_normal(shape, np.float32) for generator in generators]))
 
 

@@ -87,19 +87,20 @@ def closed_set(coefficients: Complexes, values: Complexes, cell: NDArray[np.int6
 def closed_set_fitted(coefficients: Complexes, values: Complexes, cell: NDArray[np.int64]) -> NDArray[np.int64]:
     """The paper's rule after a gain: argmin of mean |F - g key|; ``[B, N]``, ``[K, D]`` to ``[B]``.
 
-    For every key, g is the real gain of least squares, Re <key, F> / <key, key>, and 0 where that is
-    negative: inversion shrinks a mark but does not turn it over.  The answer does not depend on the scale of F.
+    For every key, g is the real gain of least squares, Re <key, F> / <key, key>.  Only keys of positive gain are
+    compared, as inversion shrinks a mark but does not turn it over; -1, which is no key, where there are none.
+    The answer does not depend on the scale of F.
     """
     distance = np.stack([_fitted_distance(coefficients, value[cell]) for value in values], 1)
-    return distance.argmin(1)
+    return np.where(np.isfinite(distance).any(1), distance.argmin(1), -1)
 
 
 def _fitted_distance(coefficients: Complexes, key: Complexes) -> Floats:
-    """Mean |F - g key| with the best gain: ``[B, N]`` and ``[N]`` to ``[B]``."""
+    """Mean |F - g key| with the best gain, infinite where that is not positive: ``[B, N]``, ``[N]`` to ``[B]``."""
     energy = max(float((np.abs(key) ** 2).sum()), np.finfo(np.float64).tiny)
-    gain = np.maximum((coefficients @ key.conj()).real / energy, 0)
+    gain = (coefficients @ key.conj()).real / energy
     distance: Floats = np.abs(coefficients - gain[:, None] * key).mean(1)
-    return distance
+    return np.where(gain > 0, distance, np.inf)
 
 
 def match(

@@ -19,7 +19,7 @@ def main() -> None:
     if arguments.name == "speed":
         from .speed import speed
 
-        print(speed(arguments.output, arguments.count or 100))
+        print(speed(arguments.output, arguments.count or 1000))
         return
     from ..keys import Keyring
     from ..models import load

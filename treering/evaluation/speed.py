@@ -52,11 +52,11 @@ def _variations(pictures: list[str], folder: Path, count: int) -> None:
         images.write(np.roll(pixels, 1 + i // len(pictures), axis=1), folder / f"{i:05d}.png")
 
 
-def speed(output: Path, verified: int = 100, more: int = 8) -> str:
+def speed(output: Path, verified: int = 1000, more: int = 8) -> str:
     """First and further pictures of embed, detect and verify; medians of three runs, largest memory.
 
     ``verified``: pictures of the larger of the two folders that verify is run on (once), to see whether
-    memory stays flat.
+    memory stays flat; with the encoder alone, which is enough for that and takes half the time.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -70,7 +70,8 @@ def speed(output: Path, verified: int = 100, more: int = 8) -> str:
         rows += [("detect, cold", *first), ("detect, each further", (several[0] - first[0]) / more, several[1])]
         for count in (10, verified):
             _variations(pictures, folder / f"folder-{count}", count)
-            rows.append((f"verify, {count} pictures", *_run(folder, "verify", f"folder-{count}")))
+            checked = _run(folder, "verify", f"folder-{count}", "--method", "encoder")
+            rows.append((f"verify, {count} pictures, encoder alone", *checked))
     table = [[what, f"{seconds:.2f}", f"{memory:.0f}"] for what, seconds, memory in rows]
     text: str = report.markdown_table(("what", "seconds", "peak MB"), table)
     (output / "speed.md").write_text(text.rstrip() + "\n", encoding="utf-8")

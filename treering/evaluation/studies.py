@@ -45,9 +45,45 @@ def jpeg(picture: Pictures, quality: int) -> Pictures:
     return images.read(buffer.getvalue()).pixels
 
 
+PROMPTS = (
+    "a lighthouse on a rocky coast at sunset",
+    "a bowl of oranges on a wooden table",
+    "an old man reading a newspaper in a café",
+    "a red bicycle against a brick wall",
+    "a snowy mountain above a still lake",
+    "a cat asleep on a windowsill",
+    "a busy street market in the rain",
+    "an oil painting of a sailing ship in a storm",
+    "a field of sunflowers under a blue sky",
+    "a steam train crossing a stone bridge",
+    "a portrait of a woman with a green scarf",
+    "a loaf of bread and a jug of milk",
+    "a desert road that leads to the horizon",
+    "two children building a sandcastle",
+    "a watercolour of an autumn forest",
+    "a robot playing chess in a park",
+    "the night skyline of a large city",
+    "a dog jumping into a swimming pool",
+    "a narrow canal with wooden boats",
+    "a vase of tulips, still life",
+    "an astronaut on a white horse",
+    "a small house at the edge of a cliff",
+    "a pencil drawing of an owl",
+    "a plate of sushi seen from above",
+    "a football match in a full stadium",
+    "a violin on an armchair",
+    "hot-air balloons over green hills",
+    "a dragon in the clouds, fantasy art",
+    "a library with tall wooden shelves",
+    "a polar bear on drifting ice",
+    "a yellow taxi in heavy traffic",
+)
+"""For models whose world is not known: 31, which is prime, so that no class of pictures always has the same ones."""
+
+
 def words(model: LatentModel, seed: int) -> str:
-    """A prompt for a picture: of the demo's world, or a plain one for other models."""
-    return model.sampled_words(seed) or "a landscape photograph"
+    """A prompt for a picture: of the demo's world, or one of :data:`PROMPTS` for other models."""
+    return model.sampled_words(seed) or PROMPTS[seed % len(PROMPTS)]
 
 
 def draw(model: LatentModel, noise: Tensor, seed: int) -> tuple[Tensor, Pictures]:
@@ -227,7 +263,8 @@ def accuracy(model: LatentModel, keyring: Keyring, output: Path, count: int, not
     what = (model.fingerprint, keyring.id, keyring.steps, keyring.classes, ACCURACY_METHODS)
     run = hashlib.sha256(repr(what).encode()).hexdigest()[:16]  # rows of other settings do not count
     detectors = {name: watermark.Detector(model, keyring, plan) for name, plan in ACCURACY_METHODS.items()}
-    with files.Journal(output / "accuracy.jsonl") as journal:
+    busy = f"Another study is writing to {output}; wait for its end or choose another folder."
+    with files.locked(output, busy), files.Journal(output / "accuracy.jsonl") as journal:
         rows = [row for row in _rows(journal, run) if row["picture"] < count]
         for i in sorted(set(range(count)) - {row["picture"] for row in rows}):
             key, seed = (i % 5 if i % 5 < 3 else None), 4_000_000 + i
@@ -257,10 +294,10 @@ def _accuracy_row(name: str, rows: list[dict[str, Any]]) -> list[str]:
 
 def _rows(journal: files.Journal, run: str) -> Iterator[dict[str, Any]]:
     for _, line in journal.lines():
-        with contextlib.suppress(ValueError):  # empty, or cut short by a kill, in files of older versions
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # damaged: that picture is measured again
             row = json.loads(line)
             if row["run"] == run:
-                yield row
+                yield {name: row[name] for name in ("run", "picture", "key", "found")}
 
 
 # -------------------------------------------------------------------------------- robustness

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from .bench import Experiment
 
 SUMMARIES = {
-    "decoder-inversion": "Error, time and memory of gradient-free and gradient-based inversion (Figure 3, Table S1).",
-    "ablation": "Forward step, inertial KM and Adam, with and without the schedule (Tables S2a and S2b).",
-    "convergence": "Cocoercivity against convergence, and the share that satisfies the theorems (theory figure).",
-    "classification": "Which of three keys a picture carries, method by method (Table 2, confusion matrices).",
-    "qualitative": "A few pictures: reconstruction, error, recovered spectrum and verdict of every method.",
-    "editing": "How well the background survives an edit, method by method, and whether the mark does.",
+    "decoder-inversion": "error, time and memory, gradient-free and gradient-based (Figure 3, Table S1)",
+    "ablation": "forward step, inertial KM and Adam, with and without schedule (Tables S2a, S2b)",
+    "convergence": "cocoercivity against convergence, and who satisfies the theorems (theory figure)",
+    "classification": "which of three keys, method by method (Table 2, confusion matrices)",
+    "qualitative": "a few pictures: reconstruction, error, recovered spectrum and verdict",
+    "editing": "how well the background survives an edit, and whether the mark does",
 }
 """Every experiment and the line that tells what it is."""
 

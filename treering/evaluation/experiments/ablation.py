@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from ...solvers import Adam, ForwardStep, InertialKM, Method, Rates
 from ..studies import decibel
 from . import figures
 from .bench import Bench, Row, Settings
-from .statistics import mean, paired
+from .rows import column, number
+from .statistics import holm, mean, p_text, paired
 from .watched import follow
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class Ablation:
 
     images = 3
     iterations = (20, 50)
+    largest = False
+    constants = (SETTINGS, ALPHA)
 
     def units(self, settings: Settings) -> Sequence[str]:
         """One a picture and optimizer."""
@@ -96,10 +99,13 @@ class Ablation:
 
     def table(self, rows: Sequence[Row]) -> str:
         """Rates down, iterations across, one block an optimizer; and what is significant."""
-        budgets = sorted({int(row["iterations"] or 0) for row in rows})
+        budgets = _budgets(rows)
         header = ("optimizer", "rate", *(f"{n} iterations" for n in budgets))
         table = [[s.optimizer, s.rate_text, *(_cell(rows, s, n) for n in budgets)] for s in SETTINGS.values()]
-        head = "Error of the latent, NMSE in dB (mean and 95 % interval over pictures):"
+        head = (
+            "Error of the latent, NMSE in dB (mean and 95 % interval over pictures); the inertia of inertial KM is "
+            f"{ALPHA:g}:"
+        )
         text = f"{head}\n\n{report.markdown_table(header, table).rstrip()}\n\n{_verdicts(rows, budgets[-1])}"
         return text
 
@@ -122,42 +128,42 @@ EXPERIMENT = Ablation()
 
 def _errors(rows: Sequence[Row], setting: Setting, budget: int) -> list[float]:
     """By picture, in the order of the rows."""
-    wanted = (setting.optimizer, setting.rate, setting.schedule, budget)
-    columns = ("optimizer", "rate", "schedule", "iterations")
-    return [float(row["nmse_db"] or 0) for row in rows if tuple(row[c] for c in columns) == wanted]
+    how: Row = {"optimizer": setting.optimizer, "rate": setting.rate, "schedule": setting.schedule}
+    return column(rows, "nmse_db", iterations=budget, **how)
 
 
 def _cell(rows: Sequence[Row], setting: Setting, budget: int) -> str:
     return mean(_errors(rows, setting, budget)).text()
 
 
+def _budgets(rows: Sequence[Row]) -> list[int]:
+    return sorted({int(number(row, "iterations")) for row in rows})
+
+
 def _verdicts(rows: Sequence[Row], budget: int) -> str:
     """The best rate of every optimizer, and the paired differences between optimizers."""
-    best = {}
-    for optimizer in (FORWARD, INERTIAL, ADAM):
-        choices = [s for s in SETTINGS.values() if s.optimizer == optimizer]
-        best[optimizer] = min(choices, key=lambda s: float(np.nan_to_num(np.mean(_errors(rows, s, budget)), nan=1e9)))
+    best = {name: _best(rows, name, budget) for name in (FORWARD, INERTIAL, ADAM)}
     lines = [f"- best of {name}: {setting.rate_text}" for name, setting in best.items()]
-    for first, second in ((INERTIAL, FORWARD), (ADAM, FORWARD), (ADAM, INERTIAL)):
-        a, b = (_errors(rows, best[name], budget) for name in (first, second))
-        gap = mean(np.subtract(a, b).tolist())
-        lines.append(f"- {first} less {second}, each at its best rate: {gap.text()} dB (paired p = {paired(a, b):.2g})")
-    return f"After {budget} iterations:\n\n" + "\n".join(lines)
+    pairs = ((INERTIAL, FORWARD), (ADAM, FORWARD), (ADAM, INERTIAL))
+    errors = {name: _errors(rows, best[name], budget) for name in best}
+    corrected = holm([paired(errors[first], errors[second]) for first, second in pairs])
+    for (first, second), p in zip(pairs, corrected, strict=True):
+        gap = mean(np.subtract(errors[first], errors[second]).tolist())
+        lines.append(f"- {first} less {second}, each at its best rate: {gap.text()} dB ({p_text(p)})")
+    head = "iterations (rates chosen on the same pictures; p by paired t-tests with Holm's correction):"
+    return f"After {budget} {head}\n\n" + "\n".join(lines)
 
 
-def _draw(axes: object, rows: Sequence[Row], setting: Setting) -> None:
-    budgets = sorted({int(row["iterations"] or 0) for row in rows})
+def _best(rows: Sequence[Row], optimizer: str, budget: int) -> Setting:
+    choices = [setting for setting in SETTINGS.values() if setting.optimizer == optimizer]
+    return min(choices, key=lambda setting: float(np.nan_to_num(np.mean(_errors(rows, setting, budget)), nan=1e9)))
+
+
+def _draw(axes: Any, rows: Sequence[Row], setting: Setting) -> None:
+    budgets = _budgets(rows)
     means = [mean(_errors(rows, setting, budget)) for budget in budgets]
     look = figures.look((*RATES, *NATURAL).index((setting.rate, setting.schedule)))
-    axes.errorbar(  # type: ignore[attr-defined]
-        budgets,
-        [m.value for m in means],
-        np.nan_to_num([m.half_width for m in means]),
-        color=look.colour,
-        marker=look.marker,
-        linestyle=look.dash,
-        markersize=4,
-        linewidth=1.2,
-        capsize=2,
-        label=setting.rate_text,
+    style = {"color": look.colour, "marker": look.marker, "linestyle": look.dash, "markersize": 4}
+    figures.bars(
+        axes, budgets, [m.value for m in means], [m.half_width for m in means], label=setting.rate_text, **style
     )

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
+import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ... import __version__, files, watermark
-from ...errors import InputError
+from ... import __version__, files, inversion, watermark
+from ...errors import InputError, TreeringError
 from ...keys import Keyring, plain_noise
 from ...models import LatentModel, load
 from ..studies import SECRET, words
 from . import figures
+from .rows import Row as Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Value = str | int | float | None
-Row = dict[str, Value]
-ROWS, CSV, TABLE, FIGURE, PICTURES = "rows.jsonl", "rows.csv", "table.md", "figure", "pictures"
-"""What an experiment's folder holds: the journal, its rows, the table, figure.png and figure.svg, pictures."""
+ROWS, CSV, TABLE, FIGURE = "rows.jsonl", "rows.csv", "table.md", "figure"
+SETTINGS, PICTURES = "settings.json", "pictures"
+"""What an experiment's folder holds: the journal, its rows, the table, figure.png and figure.svg; what the rows
+depend on; pictures."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Bench:
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.settings, self._folder = settings, folder
         self.known: dict[str, list[Row]] = {}  # rows by unit, of this run and of earlier ones
+        self.run = ""  # 16 hexadecimal digits of all that the rows depend on
         self._others: dict[str, LatentModel] = {}
         self._drawn: tuple[Any, Drawn] | None = None  # the last picture, as units often share one
 
@@ -103,7 +108,7 @@ class Bench:
     def pictures(self) -> Path:
         """Folder for what an experiment draws beside its rows."""
         path = self._folder / PICTURES
-        path.mkdir(parents=True, exist_ok=True)
+        files.make_folder(path)
         return path
 
     def seed(self, i: int) -> int:
@@ -119,20 +124,24 @@ class Bench:
         keyring, prompt = keyring or self.keyring, self.prompt(i) if prompt is None else prompt
         what = (i, key, keyring.id, prompt)
         if self._drawn is None or self._drawn[0] != what:
+            model = self.model_as("float32")  # the same pictures, whatever number type is tried on them
             noise = plain_noise(keyring.shape, self.seed(i)) if key is None else keyring.noise(key, self.seed(i))
-            latent = watermark.latents(self.model, noise, [prompt])
-            self._drawn = what, Drawn(watermark.pictures(self.model, latent)[0], latent, noise, prompt)
+            latent = watermark.latents(model, noise, [prompt])
+            self._drawn = what, Drawn(watermark.pictures(model, latent)[0], latent, noise, prompt)
         return self._drawn[1]
 
 
 class Experiment(Protocol):
     """What an experiment tells the bench.
 
-    ``images`` and ``iterations``: defaults of :class:`Settings`.
+    ``images`` and ``iterations``: defaults of :class:`Settings`.  ``largest``: only the largest budget counts.
+    ``constants``: all that is fixed in the code and decides the rows.
     """
 
     images: int
     iterations: tuple[int, ...]
+    largest: bool
+    constants: object
 
     def units(self, settings: Settings) -> Sequence[str]:
         """Names of the pieces of work, in order; one that is done is not done again."""
@@ -168,32 +177,48 @@ def run(
     ``progress(done, total)`` counts units.  A run that was killed goes on with the unit that it was at;
     one with more pictures measures only the new ones.  Raises ``InputError`` if ``output`` cannot be used.
     """
-    bench = Bench(settings, output)
-    units = experiment.units(settings)
+    if experiment.largest:
+        settings = replace(settings, iterations=settings.iterations[-1:])
+    bench, units = Bench(settings, output), experiment.units(settings)
     busy = f"Another experiment is writing to {output}; wait for its end or choose another folder."
     with files.locked(output, busy), files.Journal(output / ROWS) as journal:
-        name = identity(bench)
-        known = bench.known = _known(journal, name)
+        what = identity(experiment, bench)
+        bench.run = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+        known = bench.known = _known(journal, bench.run)
         for done, unit in enumerate(units):
             if progress:
                 progress(done, len(units))
             if unit not in known:
                 known[unit] = experiment.measure(bench, unit)
-                line = json.dumps({"run": name, "unit": unit, "rows": known[unit]})
+                line = json.dumps({"run": bench.run, "unit": unit, "rows": known[unit]})
                 journal.append([line.encode() + b"\n"])
         if progress:
             progress(len(units), len(units))
+        files.replace(output / SETTINGS, (json.dumps({**what, "images": settings.images}, indent=2) + "\n").encode())
         return _publish(experiment, [row for unit in units for row in known[unit]], output)
 
 
-def identity(bench: Bench) -> dict[str, Any]:
-    """All that a unit's rows depend on besides its name."""
+def identity(experiment: Experiment, bench: Bench) -> dict[str, Any]:
+    """All that a unit's rows depend on besides its name; with the machine, as times of two do not compare."""
     settings = json.loads(json.dumps(asdict(bench.settings)))
     del settings["images"], settings["download"]
-    return {"treering": __version__, "fingerprint": bench.model.fingerprint, **settings}
+    constants = repr((inversion.METHODS, watermark.STEPS, watermark.GUIDANCE, experiment.constants))
+    return {
+        "experiment": type(experiment).__name__,
+        "treering": __version__,
+        "fingerprint": bench.model.fingerprint,
+        "constants": hashlib.sha256(constants.encode()).hexdigest()[:16],
+        "machine": _machine(bench.model.device),
+        **settings,
+    }
 
 
-def _known(journal: files.Journal, name: dict[str, Any]) -> dict[str, list[Row]]:
+def _machine(device: torch.device) -> str:
+    place = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return f"torch {torch.__version__}, {place}, {torch.get_num_threads()} threads"
+
+
+def _known(journal: files.Journal, name: str) -> dict[str, list[Row]]:
     known: dict[str, list[Row]] = {}
     for _, data in journal.lines():
         try:
@@ -212,7 +237,7 @@ def _publish(experiment: Experiment, rows: list[Row], output: Path) -> Outcome:
     written = [output / CSV, output / TABLE]
     try:
         written += figures.save(lambda: experiment.figure(rows, output), output / FIGURE)
-    except InputError as error:
+    except TreeringError as error:
         notes.append(f"The figure was not drawn. {error}")
     return Outcome(table, tuple(written), tuple(notes))
 

@@ -1,6 +1,6 @@
 """Cocoercivity along the iterations against where they end (the theory figure of Hong et al. 2024).
 
-Write r(z) = E(D(z)) - E(x) and let z* be the latent that the picture was decoded from.  At an iterate z the
+Write r(z) = E(clip D(z)) - E(x) and let z* be the latent that the picture was decoded from.  At an iterate z the
 *cocoercivity* is
 
     beta(z) = <r(z), z - z*> / ||r(z)||^2,
@@ -11,12 +11,15 @@ and r is beta-cocoercive about z* along the iterations if beta(z_k) >= beta > 0 
   distance to z* falls in every step, for ||z - rho r - z*||^2 = ||z - z*||^2 - rho (2 beta(z) - rho) ||r||^2.
   Counted as satisfied where min beta(z_k) > rho / 2.
 - Theorem 2 of the paper (inertial Krasnoselskii-Mann, inertia alpha): I - rho r is the relaxation, by
-  lambda = rho / (2 beta), of the nonexpansive map I - 2 beta r, and inertial KM iterations with constant
-  0 <= alpha < 1 converge if lambda (1 - alpha + 2 alpha^2) < (1 - alpha)^2 (Maulen, Fierro and Peypouquet,
-  "Inertial Krasnoselskii-Mann iterations", 2024).  Counted as satisfied where
+  lambda = rho / (2 beta), of I - 2 beta r, which is nonexpansive towards z*, and inertial KM iterations with
+  constant 0 <= alpha < 1 converge if lambda (1 - alpha + 2 alpha^2) < (1 - alpha)^2 (Maulen, Fierro and
+  Peypouquet, "Inertial Krasnoselskii-Mann iterations", 2024).  Counted as satisfied where
   min beta(z_k) > rho (1 - alpha + 2 alpha^2) / (2 (1 - alpha)^2).
 
-Both are conditions along the path that was walked: evidence for the assumption, not a proof of it.
+Both assume r(z*) = 0.  Of an 8-bit picture r(z*) is what rounding makes it, and where r(z_k) is no larger than
+that the quotient says nothing: such iterates are left out of the minimum (the first never is).  The same
+quotient of r(z) - r(z*), over all iterates, is given beside it.  These are conditions along the path that was
+walked and about one point: evidence for the assumption, not a proof of it.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ from ..confusion import wilson
 from ..studies import decibel
 from . import figures
 from .bench import Bench, Drawn, Row, Settings
-from .statistics import Line, line, mean
+from .rows import column
+from .statistics import Line, band, line, mean
 from .watched import follow
 
 if TYPE_CHECKING:
@@ -73,6 +77,8 @@ class Convergence:
 
     images = 12
     iterations = (20,)
+    largest = True
+    constants = (METHODS,)
 
     def units(self, settings: Settings) -> Sequence[str]:
         """One a picture."""
@@ -85,20 +91,11 @@ class Convergence:
         return [{"picture": i, **_walk(bench, drawn, name)} for name in METHODS]
 
     def table(self, rows: Sequence[Row]) -> str:
-        """Fit, and shares that satisfy the theorems."""
-        header = (
-            "method",
-            "theorem asks for",
-            "least cocoercivity, mean",
-            "pictures that satisfy it",
-            "95 % interval",
-            "distance at the end, dB",
-            "slope, dB per unit",
-            "r",
-            "p",
-        )
-        text = f"rho = {RHO:g}, alpha = {ALPHA:g}. {_CAVEAT}"
-        return f"{report.markdown_table(header, [_table_row(rows, name) for name in METHODS]).rstrip()}\n\n{text}"
+        """Shares that satisfy the theorems, then the fits."""
+        first = report.markdown_table(_SHARES, [_shares(rows, name) for name in METHODS]).rstrip()
+        fits = [_fit_row(rows, name, what) for name in METHODS for what in ("end_db", "gain_db")]
+        second = report.markdown_table(_FITS, fits).rstrip()
+        return f"Step rho = {RHO:g}, inertia alpha = {ALPHA:g}.\n\n{first}\n\n{second}\n\n{_CAVEAT}"
 
     def figure(self, rows: Sequence[Row], folder: Path) -> Figure:
         """Least cocoercivity against final distance, a panel a method."""
@@ -111,23 +108,46 @@ class Convergence:
 
 
 EXPERIMENT = Convergence()
-_CAVEAT = (
-    "The slope is a least-squares fit of the final distance to the least cocoercivity, with its 95 % interval; "
-    "negative: the more cocoercive, the nearer."
+
+_SHARES = (
+    "method",
+    "theorem asks for",
+    "least cocoercivity, mean",
+    "of r - r(z*)",
+    "pictures that satisfy it",
+    "95 % interval",
+    "least at the start",
 )
+_FITS = ("method", "against the least cocoercivity", "mean, dB", "slope, dB per unit", "r", "p")
+_CAVEAT = (
+    "Slopes are least-squares fits over pictures with their 95 % intervals. Where the cocoercivity is least at the "
+    "start of the iterations, it tells how good the encoder's guess was, and a relation to the final distance need "
+    "not be one of cause; the gain of the iterations over the encoder is fitted beside it for that reason."
+)
+_WHAT = {"end_db": "distance at the end, NMSE", "gain_db": "change since the encoder"}
 
 
 def _walk(bench: Bench, drawn: Drawn, name: str) -> Row:
     model, budget = bench.model, max(bench.settings.iterations)
     path = follow(model, drawn.picture, DecoderInversion(METHODS[name], budget))
-    target = model.encode(torch.from_numpy(images.to_float(drawn.picture[None])))
-    betas = [cocoercivity(_residual(model, z, target), z, drawn.latent) for z in path.latents[:-1]]
+    target, true = model.encode(torch.from_numpy(images.to_float(drawn.picture[None]))), drawn.latent
+    residuals = [_residual(model, z, target) for z in path.latents[:-1]]
+    at_true = _residual(model, true, target)
+    betas = [cocoercivity(r, z, true) for r, z in zip(residuals, path.latents, strict=False)]
+    strict = [cocoercivity(r - at_true, z, true) for r, z in zip(residuals, path.latents, strict=False)]
+    above = [k for k, r in enumerate(residuals) if k == 0 or float(r.norm()) > float(at_true.norm())]
+    least = min(above, key=lambda k: betas[k])
+    start, end = decibel(target, true), decibel(path.latents[-1], true)
     return {
         "method": name,
         "iterations": budget,
-        "least_cocoercivity": min(betas),
-        "start_db": decibel(target, drawn.latent),
-        "end_db": decibel(path.latents[-1], drawn.latent),
+        "least_cocoercivity": betas[least],
+        "least_at": least,
+        "least_of_difference": float(np.nanmin(strict)),
+        "floor": float(at_true.square().mean().sqrt()),
+        "start_db": start,
+        "end_db": end,
+        "gain_db": end - start,
     }
 
 
@@ -135,50 +155,43 @@ def _residual(model: LatentModel, z: Tensor, target: Tensor) -> Tensor:
     return model.encode(model.decode(z).clamp(-1, 1)) - target
 
 
-def _columns(rows: Sequence[Row], name: str) -> tuple[list[float], list[float]]:
-    chosen = [row for row in rows if row["method"] == name]
-    least = [float(row["least_cocoercivity"] or 0) for row in chosen]
-    return least, [float(row["end_db"] or 0) for row in chosen]
+def _shares(rows: Sequence[Row], name: str) -> list[str]:
+    least, strict = (column(rows, what, method=name) for what in ("least_cocoercivity", "least_of_difference"))
+    count, total = sum(value > needed(name) for value in least), len(least)
+    low, high = wilson(count, total)
+    starts = sum(at == 0 for at in column(rows, "least_at", method=name))
+    cells = [name, f"{needed(name):.2f}", mean(least).text(), mean(strict).text()]
+    return [*cells, f"{count}/{total}", f"{low:.0%} to {high:.0%}", f"{starts}/{total}"]
 
 
-def _fit(least: Sequence[float], ends: Sequence[float]) -> Line | None:
-    return line(least, ends) if len(least) > 2 and np.ptp(least) > 0 else None
+def _points(rows: Sequence[Row], name: str, what: str) -> tuple[list[float], list[float]]:
+    """Least cocoercivity and another number of the pictures that have both."""
+    pairs = zip(column(rows, "least_cocoercivity", method=name), column(rows, what, method=name), strict=True)
+    finite = [pair for pair in pairs if all(map(math.isfinite, pair))]
+    return [x for x, _ in finite], [y for _, y in finite]
 
 
-def _table_row(rows: Sequence[Row], name: str) -> list[str]:
-    least, ends = _columns(rows, name)
-    count = sum(value > needed(name) for value in least)
-    low, high = wilson(count, len(least))
-    cells = [name, f"{needed(name):.2f}", mean(least).text(), f"{count}/{len(least)}", f"{low:.0%} to {high:.0%}"]
-    fit = _fit(least, ends)
+def _fit(x: Sequence[float], y: Sequence[float]) -> Line | None:
+    return line(x, y) if len(x) > 2 and np.ptp(x) > 0 else None
+
+
+def _fit_row(rows: Sequence[Row], name: str, what: str) -> list[str]:
+    x, y = _points(rows, name, what)
+    fit, cells = _fit(x, y), [name, _WHAT[what], mean(y).text(1) if y else ""]
     if fit is None:
-        return [*cells, mean(ends).text(1), "too few pictures", "", ""]
-    slope = f"{fit.slope:.1f} ({fit.low:.1f} to {fit.high:.1f})"
-    return [*cells, mean(ends).text(1), slope, f"{fit.r:.2f}", f"{fit.p_value:.2g}"]
+        return [*cells, "too few pictures", "", ""]
+    return [*cells, f"{fit.slope:.1f} ({fit.low:.1f} to {fit.high:.1f})", f"{fit.r:.2f}", f"{fit.p_value:.2g}"]
 
 
 def _draw(axes: Any, rows: Sequence[Row], name: str, look: figures.Look) -> None:
-    least, ends = _columns(rows, name)
-    axes.plot(least, ends, look.marker, color=look.colour, markersize=5, alpha=0.8, label="a picture")
+    x, y = _points(rows, name, "end_db")
+    axes.plot(x, y, look.marker, color=look.colour, markersize=5, alpha=0.8, label="a picture")
     axes.axvline(needed(name), color=figures.INK, linewidth=1, linestyle=":", label="the theorem's condition")
-    fit = _fit(least, ends)
+    fit = _fit(x, y)
     if fit is not None:
-        x = np.linspace(min(least), max(least), 50)
-        axes.plot(x, fit.intercept + fit.slope * x, color=look.colour, linewidth=1.2, label=f"fit, r = {fit.r:.2f}")
-        low, high = _band(least, ends, x)
-        axes.fill_between(x, low, high, color=look.colour, alpha=0.15, linewidth=0, label="95 % interval")
+        at = np.linspace(min(x), max(x), 50)
+        low, middle, high = band(x, y, at)
+        axes.plot(at, middle, color=look.colour, linewidth=1.2, label=f"fit, r = {fit.r:.2f}")
+        axes.fill_between(at, low, high, color=look.colour, alpha=0.15, linewidth=0, label="95 % interval")
     figures.plain(axes, "least cocoercivity over the iterations", "", name)
     axes.legend(fontsize=7, frameon=False)
-
-
-def _band(x: Sequence[float], y: Sequence[float], at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """95 % interval of the fitted mean."""
-    from scipy import stats
-
-    data, fit = np.asarray(x), line(x, y)
-    left = np.asarray(y) - fit.intercept - fit.slope * data
-    deviation = math.sqrt(float((left**2).sum()) / (len(data) - 2))
-    spread = np.sqrt(1 / len(data) + (at - data.mean()) ** 2 / ((data - data.mean()) ** 2).sum())
-    reach = float(stats.t.ppf(0.975, len(data) - 2)) * deviation * spread
-    centre = fit.intercept + fit.slope * at
-    return centre - reach, centre + reach

@@ -7,7 +7,8 @@ has a marker and a dash of its own, so that a print in grey can be read.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,15 @@ def plain(axes: Any, x: str, y: str, title: str = "") -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def bars(axes: Any, x: Sequence[float], y: Sequence[float], half: Sequence[float], **style: Any) -> None:
+    """Points joined by a line, each with its interval where that is known."""
+    axes.plot(x, y, linewidth=1, **style)
+    known = [(a, b, h) for a, b, h in zip(x, y, half, strict=True) if math.isfinite(h)]
+    if known:
+        a, b, h = zip(*known, strict=True)
+        axes.errorbar(a, b, h, fmt="none", ecolor=style.get("color"), elinewidth=1, capsize=2)
 
 
 def save(draw: Callable[[], Figure], stem: Path) -> list[Path]:

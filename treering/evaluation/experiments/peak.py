@@ -6,18 +6,25 @@ On a CPU it is the largest resident set, on a GPU the allocator's peak.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
+import math
 import sys
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from ... import inversion
-from ...errors import TreeringError
 from ...inversion import DecoderInversion
+from ...models import load
 from .bench import Settings
 
 MB = 1e6
+_PROCESSES = 3
 _ENOUGH = 8
 """Iterations after which memory grows no more: the longest history that a method keeps, and some."""
 
@@ -25,7 +32,7 @@ _ENOUGH = 8
 @dataclass(frozen=True)
 class Peak:
     """In megabytes: the process at its peak, the model's own weights, and what the inversion added to the loaded
-    process."""
+    process; NaN where memory did not suffice."""
 
     total_mb: float
     model_mb: float
@@ -33,25 +40,28 @@ class Peak:
 
 
 def peak(settings: Settings, plan: DecoderInversion, dtype: str = "float32") -> Peak:
-    """Run a few iterations of a plan in a process of its own; raises ``TreeringError`` if that is killed."""
+    """Run a few iterations of a plan, each time in a process of its own; the median of three such processes."""
     shorter = replace(plan, budget=min(plan.budget, _ENOUGH))
+    runs = [_fresh(settings, shorter, dtype) for _ in range(_PROCESSES)]
+    columns = zip(*(astuple(run) for run in runs), strict=True)
+    return Peak(*(float(np.median(column)) for column in columns))
+
+
+def _fresh(settings: Settings, plan: DecoderInversion, dtype: str) -> Peak:
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         try:
-            return pool.submit(_measure, settings.model, settings.device, dtype, shorter).result()
-        except BrokenExecutor as error:
-            raise TreeringError(f"There is not enough memory for {plan.name}.") from error
+            return pool.submit(_measure, settings.model, settings.device, dtype, plan).result()
+        except (BrokenExecutor, MemoryError, torch.OutOfMemoryError):  # killed, or told
+            return Peak(math.nan, math.nan, math.nan)
 
 
 def _measure(name: str, device: str, dtype: str, plan: DecoderInversion) -> Peak:
-    import torch
-
-    from ...models import load
-
     model = load(name, device, dtype)
     networks = (model.vae, model.unet, model.text_encoder)
     size = sum(t.numel() * t.element_size() for net in networks for t in (*net.parameters(), *net.buffers()))
     height, width = model.image_size
     pixels = torch.rand((1, 3, height, width), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    model.encode(pixels)  # what the first call allocates for good is not the inversion's
     before = _reset(device)
     inversion.invert_decoder(model, pixels, plan)
     after = _highest(device)
@@ -59,28 +69,34 @@ def _measure(name: str, device: str, dtype: str, plan: DecoderInversion) -> Peak
 
 
 def _reset(device: str) -> float:
-    """Forget the peak so far, if the system can; bytes in use now."""
+    """Forget the peak so far; bytes in use now, NaN where the system cannot forget."""
     if device.startswith("cuda"):
-        import torch
-
         torch.cuda.reset_peak_memory_stats(device)
         return float(torch.cuda.memory_allocated(device))
-    with contextlib.suppress(OSError):
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # glibc: what was freed goes back to the system
+    try:
         Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew (Linux, proc(5))
-    return _highest(device)
+    except OSError:
+        return math.nan
+    return _status("VmRSS")
 
 
 def _highest(device: str) -> float:
     """Peak in bytes."""
     if device.startswith("cuda"):
-        import torch
-
         return float(torch.cuda.max_memory_allocated(device))
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return 1024 * float(next(line for line in lines if line.startswith("VmHWM")).split()[1])
-    except (OSError, StopIteration):
+        return _status("VmHWM")
+    except OSError:
         import resource
 
         unit = 1 if sys.platform == "darwin" else 1024
         return float(unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def _status(name: str) -> float:
+    """A figure of this process in bytes (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * float(next(line for line in lines if line.startswith(name)).split()[1])

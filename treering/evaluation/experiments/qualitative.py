@@ -7,9 +7,7 @@ For a picture x with the paper's watermark and every method's latent z: the reco
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -25,7 +23,7 @@ from ...errors import InputError, TreeringError
 from ...inversion import DecoderInversion
 from ..studies import decibel
 from . import figures
-from .bench import PICTURES, Bench, Drawn, Row, Settings, identity
+from .bench import PICTURES, Bench, Drawn, Row, Settings
 from .classification import (
     BASED,
     CLASSES,
@@ -125,8 +123,7 @@ def _save(
 
     Returns the beginning of the files' names, which tells settings apart.
     """
-    run = hashlib.sha256(json.dumps(identity(bench), sort_keys=True).encode()).hexdigest()[:8]
-    stem = f"picture-{i:03d}-{name}-{run}"
+    stem = f"picture-{i:03d}-{name}-{bench.run}"
     images.write(picture, bench.pictures / f"{stem}.png", overwrite=True)
     arrays = {"spectrum": centre(noise), **({} if error is None else {"error": error.astype(np.float32)})}
     for what, values in arrays.items():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 
@@ -50,22 +51,32 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values of several tests corrected so that any of them errs with the level's probability (Holm 1979)."""
-    corrected, highest = [1.0] * len(p_values), 0.0
-    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
+    """p-values of several tests corrected so that any of them errs with the level's probability (Holm 1979).
+
+    NaN stays NaN and counts as no test.
+    """
+    known = sorted((i for i, p in enumerate(p_values) if not math.isnan(p)), key=lambda i: p_values[i])
+    corrected, highest = [math.nan] * len(p_values), 0.0
+    for rank, i in enumerate(known):
+        highest = max(highest, min(1.0, (len(known) - rank) * p_values[i]))
         corrected[i] = highest
     return corrected
 
 
 def paired(first: Sequence[float], second: Sequence[float]) -> float:
-    """Two-sided p-value that paired values have the same mean (Student's t); NaN for fewer than two pairs."""
+    """Two-sided p-value that paired values have the same mean (Student's t).
+
+    NaN where it cannot be told: fewer than two pairs, or differences without any spread.
+    """
     difference = np.asarray(first, np.float64) - np.asarray(second, np.float64)
-    if len(difference) < 2:
+    if len(difference) < 2 or np.ptp(difference) == 0:
         return math.nan
-    if np.ptp(difference) == 0:
-        return 1.0 if difference[0] == 0 else 0.0
     return float(stats.ttest_1samp(difference, 0.0).pvalue)
+
+
+def p_text(p: float) -> str:
+    """``p = 0.012``, or that it cannot be told."""
+    return "too few pictures to tell" if math.isnan(p) else f"p = {p:.2g}"
 
 
 @dataclass(frozen=True)
@@ -81,8 +92,19 @@ class Line:
 
 
 def line(x: Sequence[float], y: Sequence[float]) -> Line:
-    """Fit a line through at least three points."""
+    """Fit a line through at least three points that do not all have one x."""
     fit = stats.linregress(x, y)
     reach = float(stats.t.ppf(0.975, len(x) - 2) * fit.stderr)
     slope = float(fit.slope)
     return Line(slope, float(fit.intercept), slope - reach, slope + reach, float(fit.rvalue), float(fit.pvalue))
+
+
+def band(x: Sequence[float], y: Sequence[float], at: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Low, middle and high of the fitted mean at ``at``, with its 95 % interval: ``[3, len(at)]``."""
+    data, fit = np.asarray(x), line(x, y)
+    left = np.asarray(y) - fit.intercept - fit.slope * data
+    deviation = math.sqrt(float((left**2).sum()) / (len(data) - 2))
+    spread = np.sqrt(1 / len(data) + (at - data.mean()) ** 2 / ((data - data.mean()) ** 2).sum())
+    reach = float(stats.t.ppf(0.975, len(data) - 2)) * deviation * spread
+    middle = fit.intercept + fit.slope * at
+    return np.stack([middle - reach, middle, middle + reach])

@@ -14,6 +14,7 @@ from ... import images
 from ...inversion import DecoderInversion, invert_decoder
 from ...models import LatentModel
 from ...types import Solution
+from .timing import finish, timed
 
 
 class Watched(LatentModel):
@@ -27,6 +28,7 @@ class Watched(LatentModel):
 
     def decode_with_gradient(self, latent: Tensor) -> Tensor:
         """As the model's; the methods all decode through it."""
+        finish(self)
         self.latents.append(latent.detach().clone())
         self.seconds.append(time.perf_counter() - self._started)
         return super().decode_with_gradient(latent)
@@ -49,9 +51,8 @@ class Path:
 def follow(model: LatentModel, picture: NDArray[np.uint8], plan: DecoderInversion) -> Path:
     """Invert the decoder for one picture uint8 ``[H, W, 3]`` and keep the path."""
     pixels = torch.from_numpy(images.to_float(picture[None]))
-    started = time.perf_counter()
+    finish(model)
     watched = Watched(model)
-    solution = invert_decoder(watched, pixels, plan)
-    seconds = time.perf_counter() - started
+    solution, seconds = timed(model, lambda: invert_decoder(watched, pixels, plan))
     ended = (*watched.latents, solution.value) if plan.keep == "last" or plan.method is None else watched.latents
     return Path(tuple(ended), (*watched.seconds, seconds)[: len(ended)], solution)
