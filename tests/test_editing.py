@@ -22,6 +22,8 @@ from treering import editing, inversion, models
 from treering.errors import InputError
 from treering.evaluation.experiments import bench, figures
 from treering.evaluation.experiments import editing as experiment
+from treering.evaluation.experiments.rows import Row, number
+from treering.keys import plain_noise
 from treering.models import LatentModel
 from treering.schedule import Schedule
 from treering.types import Step
@@ -136,6 +138,26 @@ def test_a_narrow_mask_still_shows_the_edit(before_and_after: Pair) -> None:
     np.testing.assert_array_equal(found, np.where(mask[..., None], edited, pictures))
 
 
+def share_of_edit(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """How much of the edit every pixel takes over."""
+    black = np.zeros((1, *mask.shape, 3), np.uint8)
+    share: NDArray[np.float64] = editing.pasted(black, black + 255, mask, 8)[0, ..., 0] / 255
+    return share
+
+
+@pytest.mark.parametrize("start", [75, 83], ids=["joined", "separate"])
+def test_a_thin_line_beside_a_disc_shows_the_edit_too(start: int) -> None:
+    y, x = np.mgrid[:128, :200]
+    disc, line = (y - 64) ** 2 + (x - 50) ** 2 < 30**2, (abs(y - 64) <= 1) & (x >= start) & (x < 160)
+    alone, both = share_of_edit(disc), share_of_edit(disc | line)
+    assert (both[64, 86:158] == 1).all()
+    assert (both[63, 86:158] > 0.4).all()
+    assert (both[line] > 0.3).all()  # where they meet, too
+    away = ~line & (x < 70)
+    np.testing.assert_allclose(both[away], alone[away], atol=0.01)
+    assert max(np.abs(np.diff(alone, axis=k)).max() for k in (0, 1)) < 0.15  # the disc's own edge is soft
+
+
 def test_nothing_is_pasted_where_all_may_change(before_and_after: Pair) -> None:
     pictures, edited = before_and_after
     np.testing.assert_array_equal(editing.pasted(pictures, edited, np.ones((32, 40), np.bool_), 8), edited)
@@ -174,6 +196,29 @@ def square(low: int, high: int) -> NDArray[np.bool_]:
     mask = np.zeros((256, 256), np.bool_)
     mask[low:high, low:high] = True
     return mask
+
+
+def test_a_method_that_diverges_is_told(model: LatentModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LatentModel, "encode", lambda self, pixels: torch.full((1, *self.shape), torch.nan))
+    sentence = "The decoder inversion adam gave numbers that are not finite; try another method, or float32."
+    with pytest.raises(InputError, match=f"^{sentence}$"):
+        editing.edit(model, PICTURES[:1], MASK, PROMPT, 1, inversion.METHODS["adam"].with_budget(1))
+
+
+def test_what_fills_the_mask_is_not_the_noise_that_drew_the_picture(
+    model: LatentModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def resample(schedule: Schedule, f: Any, known: Sequence[Tensor], free: Tensor, noise: Tensor) -> Tensor:
+        seen.append(noise)
+        return known[-1]
+
+    monkeypatch.setattr(editing, "resample", resample)
+    editing.fill(model, [torch.zeros((2, *model.shape))] * 3, MASK, ["", ""], 7, 1.0)
+    drew = plain_noise(model.shape, 7, 2)
+    correlations = np.corrcoef(torch.cat([seen[0], drew]).flatten(1).numpy())
+    assert np.abs(correlations - np.eye(4)).max() < 0.08
 
 
 @pytest.fixture(scope="module")
@@ -405,45 +450,98 @@ def test_differences() -> None:
     assert found["psnr_far"] == experiment.psnr(original, original) > 70
 
 
-def invented(method: str, share: float, i: int) -> bench.Row:
-    background = 30.0 + i + (5 if method == experiment.OURS else 0)
+def invented(method: str, share: float, i: int) -> Row:
+    background = 30.0 + i + (5 + 0.1 * i if method == experiment.OURS else 0)
     mark = {"log10_p": -20.0, "right": 1, "log10_p_before": -40.0, "right_before": 1}
     pixels = {"psnr_outside": background, "psnr_far": background + 0.5 * i, "psnr_inside": 9.0 if share else None}
     head = {"picture": i, "method": method, "share": share, "open": share, "inversion_seconds": 0.5}
-    return {**head, **pixels, **mark}
+    return {**head, **pixels, **mark, "files": None}
+
+
+NAMES = (experiment.ENCODER, experiment.OURS)
+
+
+def line_of(text: str, begin: str) -> str:
+    return next(line for line in re.sub(" +", " ", text).splitlines() if line.startswith(begin))
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_table_and_figure(tmp_path: Path, count: int) -> None:
-    names = (experiment.ENCODER, experiment.OURS)
-    rows = [invented(name, share, i) for i in range(count) for name in names for share in (0.0, 0.1)]
+    rows = [invented(name, share, i) for i in range(count) for name in NAMES for share in (0.0, 0.1)]
     text = experiment.EXPERIMENT.table(rows)
     assert text.startswith(f"Right class at p <= 1e-06 in the unedited pictures: 100.0 % ({count} of {count}; 95 % ")
-    line = next(line for line in text.splitlines() if line.startswith("| treering's default |        10%"))
-    assert f"| {count}/{count} |" in re.sub(" +", " ", line)
-    assert ("5.0 ± 0.0 (p = 0)" if count > 1 else "| 5.0 |") in re.sub(" +", " ", line)
-    written = figures.save(lambda: experiment.EXPERIMENT.figure(rows, tmp_path), tmp_path / "figure")
+    line = line_of(text, "| treering's default | 10% |")
+    assert f"| {count}/{count} |" in line
+    # four gains with the same t = 5.1 / (0.1 / sqrt(3)), so p = 0.000128 each, times four
+    assert ("| 5.1 ± 0.2 (p = 0.00051) |" if count > 1 else "| 5.0 (too few pictures to tell) |") in line
+    assert ("p corrected for the table's 4 paired t-tests" if count > 1 else "too few for tests") in text
+    page = experiment.EXPERIMENT.figure(rows, tmp_path)
+    assert len(page.axes) == 3
+    assert bool(page.axes[0].collections) == (count > 1)  # one picture has no interval
+    written = figures.save(lambda: page, tmp_path / "figure")
     assert all(path.stat().st_size > 10_000 for path in written)
 
 
-def test_a_picture_is_measured(model: LatentModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_that_were_lost_are_left_out_of_both_sides(tmp_path: Path) -> None:
+    rows = [invented(name, 0.1, i) for i in range(4) for name in NAMES]
+    missing: Row = dict.fromkeys(("psnr_outside", "psnr_far", "psnr_inside", "log10_p", "right"))
+    rows[0] |= missing  # the encoder's picture 0
+    rows[3] |= missing | {"psnr_outside": float("nan")}  # ours of picture 1
+    text = experiment.EXPERIMENT.table(rows)
+    assert "encoder: 1 of 4 edits gave numbers that are not finite, and are left out." in text
+    line = line_of(text, "| treering's default | 10% |")
+    assert "| 3/3 |" in line
+    assert "| 5.2 ± 0.6 (" in line  # of the pictures 2 and 3
+    lost = [row if row["method"] == experiment.ENCODER else row | missing for row in rows]
+    assert "| 0/0 |" in line_of(experiment.EXPERIMENT.table(lost), "| treering's default | 10% |")
+    experiment.EXPERIMENT.figure(lost, tmp_path)
+
+
+@pytest.fixture
+def made(model: LatentModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bench.Bench:
+    """A bench of one picture and one share, with little work for the sampler."""
     monkeypatch.setattr(bench, "load", lambda *_, **__: model)
     monkeypatch.setattr(experiment, "SHARES", (0.1,))
-    every = experiment.plans
+    monkeypatch.setattr(experiment, "GUIDANCE", 1.0)
+    monkeypatch.setattr(experiment, "STEPS", 3)
+    made = bench.Bench(bench.Settings(1, (1,)), tmp_path)
+    made.keyring = replace(made.keyring, steps=4)
+    return made
+
+
+def test_a_picture_is_measured(made: bench.Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    every, levels = experiment.plans, []
     monkeypatch.setattr(
         experiment, "plans", lambda settings: {k: v for k, v in every(settings).items() if k != experiment.FREE}
     )
-    monkeypatch.setattr(editing, "GUIDANCE", 1.0)  # for less work
-    monkeypatch.setattr(editing, "STEPS", 3)
-    made = bench.Bench(bench.Settings(1, (1,)), tmp_path)
-    made.keyring = replace(made.keyring, steps=4)
+    real = editing.trajectory
+    monkeypatch.setattr(editing, "trajectory", lambda *given: levels.append(real(*given)) or levels[-1])
+    made.run = "1a2b"
     rows = experiment.EXPERIMENT.measure(made, "picture 0")
+    assert {len(known) for known in levels} == {3 + 1}
+    assert {row["files"] for row in rows if row["share"]} == {"edit-000-1a2b"}  # tells the settings
     cases = [(row["method"], row["share"]) for row in rows]
     ours, true = experiment.OURS, experiment.TRUE
     assert cases == [("encoder", 0.0), ("encoder", 0.1), (ours, 0.0), (ours, 0.1), (true, 0.1)]
     assert all(row["right_before"] == 1 for row in rows)
-    again, other = float(rows[2]["psnr_outside"] or 0), float(rows[0]["psnr_outside"] or 0)
-    assert again > other
-    assert {path.name for path in made.pictures.iterdir()} >= {"original.png", "mask.png", "encoder.png"}
+    assert number(rows[2], "psnr_outside") > number(rows[0], "psnr_outside")
+    parts = ("original", "mask", "encoder", "treerings-default", "true-latent")
+    assert {path.name for path in made.pictures.iterdir()} == {f"edit-000-1a2b-{part}.png" for part in parts}
     figure = experiment.EXPERIMENT.figure(rows, tmp_path)
     assert len(figure.subfigs[1].axes) == 6  # five pictures and the scale of the errors
+
+
+def test_a_method_that_diverges_costs_its_own_rows_alone(made: bench.Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the gradient-free method may in 16 bit."""
+    real = experiment.invert_decoder
+
+    def diverging(model: LatentModel, pixels: Tensor, plan: inversion.DecoderInversion) -> Any:
+        found = real(model, pixels, plan)
+        return replace(found, value=found.value * torch.nan) if plan.name == "adam" else found
+
+    monkeypatch.setattr(experiment, "invert_decoder", diverging)
+    rows = experiment.EXPERIMENT.measure(made, "picture 0")
+    lost = [row for row in rows if row["right"] is None]
+    assert [(row["method"], row["share"]) for row in lost] == [(experiment.FREE, 0.0), (experiment.FREE, 0.1)]
+    assert all(row["psnr_outside"] is row["log10_p"] is row["files"] is None for row in lost)
+    assert "gradient-free: 2 of 2 edits gave numbers" in experiment.EXPERIMENT.table(rows)

@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from treering import files
 from treering.errors import InputError
-from treering.evaluation.experiments import bench, classification, figures, qualitative
-from treering.evaluation.experiments.classification import BASED, FREE, KNOWN, METHODS, OURS, PROMPTS
+from treering.evaluation import studies
+from treering.evaluation.experiments import bench, classification, figures, qualitative, readings
 from treering.evaluation.experiments.peak import Peak
+from treering.evaluation.experiments.readings import BASED, EXACT, FREE, KNOWN, METHODS, OURS, PROMPTS
 
 PICTURES = 12
 
@@ -32,7 +34,7 @@ def secret_rows():
     """Gradient-free misses picture 0; treering finds a key in the unmarked picture 1, where the prompt is known."""
     for i in range(PICTURES):
         for prompt in PROMPTS:
-            for method in classification.EXACT:
+            for method in EXACT:
                 found = None if method == FREE and i == 0 else i % 3
                 yield reading("secret", i, method, prompt, exact=found, exact_log10_p=-50.0)
                 found = 1 if method == OURS and i == 1 and prompt == KNOWN else None
@@ -46,7 +48,8 @@ def memory_rows():
 
 
 def made_up(right=lambda method, prompt, i: method != FREE or i < 3):
-    calibration = {"kind": "calibration", "iterations": 4}
+    counts = {"iterations": 4, "wanted": 4, "most": 20}
+    calibration = {"kind": "calibration", **counts, "based_seconds": 0.5, "free_seconds": 0.1}
     return [calibration, *memory_rows(), *paper_rows(right), *secret_rows()]
 
 
@@ -72,12 +75,48 @@ def test_the_table_counts():
     assert [cell.split()[0] for cell in line(table, "unknown", "marked", "none")] == ["0/12", "1/12", "0/12"]
     assert [cell.split()[0] for cell in line(table, "known", "unmarked", "a key found")] == ["0/12", "0/12", "1/12"]
     assert line(table, "gradient-free")[0] == "[1 0 3; 0 1 3; 3 0 1]"
+    assert line(table, "gradient-free")[3] == "[4 0 0; 0 4 0; 0 0 4]"  # gain fitted, prompt known
+
+
+def without_answer(rule):
+    """Rows in which gradient-free names no key in picture 3, whose key is 0."""
+    for row in made_up():
+        silent = (row.get("method"), row.get("picture"), row.get("mark")) == (FREE, 3, "paper")
+        yield row | {rule: None} if silent else row
+
+
+def test_no_answer_is_counted_as_none():
+    table = classification.EXPERIMENT.table(list(without_answer("gain_fitted")))
+    assert line(table, "gradient-free")[2:] == ["[3 0 0 1; 0 4 0 0; 0 0 4 0]"] * 2
+    assert line(table, "unknown", "correct, gain fitted")[3].startswith("11/12")
+    page = classification.EXPERIMENT.figure(list(without_answer("closed_set")), None)
+    panel = [axes for axes in page.axes if axes.texts][3]
+    assert [text.get_text() for text in panel.get_xticklabels()] == ["0", "1", "2", "none"]
+    assert sum(int(text.get_text()) for text in panel.texts if text.get_text().isdigit()) == 12
+
+
+@pytest.mark.parametrize(("wanted", "count", "limits"), [(4, 4, "not hit"), (130, 20, "hit"), (0, 1, "hit")])
+def test_the_shortened_method_is_explained(wanted, count, limits):
+    first, *rest = made_up()
+    table = classification.EXPERIMENT.table([first | {"wanted": wanted, "iterations": count}, *rest])
+    assert (
+        f"Gradient-based, shortened: {count} iterations. By a calibration on picture 0 (0.5 s an iteration of "
+        f"gradient-based, 0.1 s of gradient-free, beyond the encoder) {wanted} take the time of 20 gradient-free ones; "
+        f"the limits, 1 and 20, were {limits}." in table
+    )
+
+
+def test_memory_that_did_not_suffice_is_unknown():
+    rows = [row | {"above_mb": float("nan")} if row.get("method") == BASED else row for row in made_up()]
+    table = classification.EXPERIMENT.table(rows)
+    assert line(table, "any", "of it above the loaded model, MB") == ["100", "unknown", "300", "100", "100"]
+    assert "memory beyond the loaded model: gradient-based took" not in table
 
 
 def test_the_words_say_what_is_significant():
     table = classification.EXPERIMENT.table(made_up())
     said = "treering was more often right than gradient-free, 12 against 3 of 12; the difference is significant at 5 %"
-    assert f"Prompt unknown: {said} (p = 0.031)" in table  # 9 pictures against 0: p = 2/2^9, times 8 tests
+    assert f"Prompt unknown: {said} (corrected p = 0.031)" in table  # 9 pictures against 0: p = 2/2^9, times 8 tests
     assert "gradient-based took 3 times what gradient-free took" in table
     assert "was wrong in 9 of 60 readings, 6 times with key 2, the one of least energy; with a gain fitted, 0" in table
     assert "Not significant does not mean equal" not in table
@@ -85,7 +124,7 @@ def test_the_words_say_what_is_significant():
 
 def test_a_small_difference_is_not_called_significant():
     table = classification.EXPERIMENT.table(made_up(lambda method, prompt, i: method != FREE or i > 2))
-    assert "12 against 9 of 12; the difference is not significant (p = 1)" in table
+    assert "12 against 9 of 12; the difference is not significant (corrected p = 1)" in table
     assert "12 pictures show large differences only" in table
     assert "significant at 5 %" not in table
 
@@ -110,9 +149,9 @@ def test_the_figure_shows_the_counts():
 def quick(monkeypatch, model):
     """The session's model, few sampler steps and rounds, and no processes of their own; counts what is measured."""
     monkeypatch.setattr(bench.Bench, "model", property(lambda self: model))
-    monkeypatch.setattr(classification, "STEPS", 2)
-    monkeypatch.setattr(classification, "_ROUNDS", 1)
-    monkeypatch.setattr(classification, "peak", lambda *_: Peak(3.0, 1.0, 2.0))
+    monkeypatch.setattr(readings, "STEPS", 2)
+    monkeypatch.setattr(readings, "ROUNDS", 1)
+    monkeypatch.setattr(readings, "peak", lambda *_: Peak(3.0, 1.0, 2.0))
     measured = []
     for kind in (classification.Classification, qualitative.Qualitative):
         real = kind.measure
@@ -126,11 +165,13 @@ SETTINGS = bench.Settings(images=1, iterations=(2,))
 def test_a_run_is_resumed_with_the_same_calibration(quick, tmp_path, monkeypatch):
     first = bench.run(classification.EXPERIMENT, SETTINGS, tmp_path)
     assert quick == ["calibration", "memory", "picture 0"]
-    monkeypatch.setattr(classification, "calibrate", None)  # would fail if it were asked again
+    monkeypatch.setattr(readings, "calibrate", None)  # would fail if it were asked again
     units = {unit["unit"]: unit["rows"] for unit in map(json.loads, (tmp_path / bench.ROWS).read_text().splitlines())}
     kept = units["calibration"][0]["iterations"]
     assert 1 <= kept <= 2
-    assert classification.calibrated(bench.Bench(SETTINGS, tmp_path)) == kept
+    made = bench.Bench(SETTINGS, tmp_path)
+    made.known = units
+    assert readings.calibrated(made) == kept
     again = bench.run(classification.EXPERIMENT, SETTINGS, tmp_path)
     assert len(quick) == 3
     assert again.table == first.table
@@ -164,3 +205,36 @@ def test_a_missing_file_is_told_in_the_notes(quick, tmp_path):
     rows = [{"picture": 0, "method": "original", "true": 0, "prompt": "", "files": "gone"}]
     with pytest.raises(InputError, match=r"gone\.png is missing or damaged"):
         figures.save(lambda: qualitative.EXPERIMENT.figure(rows, tmp_path), tmp_path / "figure")
+
+
+class Unknown:
+    """A model whose world treering does not know."""
+
+    def sampled_words(self, seed):
+        return None
+
+
+def test_the_prompts_of_a_model_that_is_not_known_differ_from_picture_to_picture():
+    made = bench.Bench(SETTINGS, None)
+    made.model = Unknown()
+    prompts = [made.prompt(i) for i in range(90)]
+    assert len(set(prompts)) == len(studies.PROMPTS) == 31
+    assert len(set(prompts[::3])) == 30  # those of one class, too
+
+
+def test_a_damaged_line_of_a_study_costs_one_picture(tmp_path):
+    good = {"run": "a", "picture": 1, "key": None, "found": {}}
+    lines = [good, {"picture": 2}, [3], 4, {"run": "a"}, {**good, "run": "b"}, {**good, "picture": 5}]
+    (tmp_path / "rows").write_text("rubbish\n\n" + "".join(json.dumps(line) + "\n" for line in lines))
+    with files.Journal(tmp_path / "rows") as journal:
+        assert [row["picture"] for row in studies._rows(journal, "a")] == [1, 5]
+
+
+def test_two_studies_do_not_write_to_one_folder(model, keyring, tmp_path):
+    with (
+        files.locked(tmp_path, ""),
+        pytest.raises(
+            InputError, match=r"^Another study is writing to .*; wait for its end or choose another folder\.$"
+        ),
+    ):
+        studies.accuracy(model, keyring, tmp_path, 1, print)

@@ -69,6 +69,17 @@ def test_seeds_count_beyond_32_bits():
     assert not torch.equal(plain_noise((4, 8, 8), 1), plain_noise((4, 8, 8), 1 + 2**32))
 
 
+def test_streams_of_a_seed_are_independent_and_the_first_is_what_it_always_was():
+    """Pictures of old seeds must come out as they did: stream 0 is numpy's Philox of the seed, without more."""
+    first, second, third = (plain_noise((4, 64, 64), 7, 2, stream) for stream in range(3))
+    for i, noise in enumerate(first):
+        generator = np.random.Generator(np.random.Philox(7 + i))
+        assert np.array_equal(noise.numpy(), generator.standard_normal((4, 64, 64), np.float32))
+    assert torch.equal(first, plain_noise((4, 64, 64), 7, 2))
+    pairs = np.corrcoef(torch.cat([first, second, third]).flatten(1).numpy())
+    assert np.abs(pairs - np.eye(6)).max() < 5 / 128  # five standard deviations of no correlation
+
+
 def test_plain_noise_is_standard_normal():
     noise = plain_noise((4, 32, 32), 5, 8)
     assert noise.dtype == torch.float32

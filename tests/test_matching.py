@@ -166,6 +166,14 @@ def test_a_fitted_gain_is_never_negative_and_a_key_may_be_zero():
     assert matching.closed_set_fitted(coefficients, np.stack([0 * values[0], values[1]]), cell).tolist() == [1]
 
 
+def test_where_no_key_fits_none_is_named():
+    coefficients, values, cell = shrunk(1, 1.0, 0.0, 0)
+    for reading in (-coefficients, 0 * coefficients, coefficients * np.nan):
+        assert matching.closed_set_fitted(reading, values, cell).tolist() == [-1]
+    both = np.concatenate([-coefficients, 0.1 * coefficients])
+    assert matching.closed_set_fitted(both, values, cell).tolist() == [-1, 1]
+
+
 def test_a_million_keys_take_flat_memory_and_find_the_one():
     keyring = Keyring(bytes(range(32)), Pattern("rings", (0, 1, 2, 3), (), 1, 7), SHAPE, classes=1_000_000)
     started = time.process_time()

@@ -12,33 +12,44 @@ then naive inversion of the sampler with as many steps as it made the picture wi
 treering's exact test needs secret values, which the paper's public table has not.  So the same prompts and seeds
 are drawn again, marked with treering's own pattern and not marked at all, for all methods but the gradient-based.
 
-Times are medians and means over *all* pictures; the published code has the last picture's alone.
+Times are medians and means over *all* pictures; the published code has the last picture's alone.  What is measured
+is in :mod:`.readings`; here it is counted, compared and drawn.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from ... import images, inversion, matching, report, rings
-from ...inversion import DecoderInversion
+from ... import report
 from ...keys import Keyring, Pattern
-from ...models import LatentModel
-from ...types import Match
-from ...watermark import FPR, GUIDANCE, STEPS, Detector
+from ...watermark import FPR, GUIDANCE, STEPS
 from ..confusion import Rate
-from . import figures
-from .bench import Bench, Drawn, Row, Settings
-from .peak import peak
+from . import figures, readings
+from .bench import Bench, Settings
+from .readings import (
+    BASED,
+    CALIBRATION,
+    CLASSES,
+    EXACT,
+    FREE,
+    MEMORY,
+    METHODS,
+    OURS,
+    PAPER,
+    PLAIN,
+    PROMPTS,
+    READING,
+    SECRET,
+    SHORT,
+    UNKNOWN,
+)
+from .rows import Row, column, number, select
 from .statistics import holm, mcnemar
 
 if TYPE_CHECKING:
@@ -46,43 +57,9 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-ENCODER, BASED, SHORT, FREE, OURS = (
-    "encoder",
-    "gradient-based",
-    "gradient-based, shortened",
-    "gradient-free",
-    "treering",
-)
-METHODS = (ENCODER, BASED, SHORT, FREE, OURS)
-EXACT = (ENCODER, FREE, OURS)
-"""The methods that also read secret marks and unmarked pictures."""
-PAPER, SECRET, PLAIN = "paper", "secret", "unmarked"
-"""What a picture is marked with."""
-UNKNOWN, KNOWN = PROMPTS = ("unknown", "known")
-CLASSES = 3
 LEVEL = 0.05
 _FPR = f"{FPR:g}".replace("e-0", "e-")
 _ZERO = "#8a949e"
-_PROBE, _ROUNDS = 5, 3
-CALIBRATION, MEMORY = "calibration", "memory"
-
-
-def plans(settings: Settings, shortened: int) -> dict[str, DecoderInversion]:
-    """Every method with its budget; ``shortened``: iterations of the shortened gradient-based one."""
-    most = max(settings.iterations)
-    based = inversion.METHODS["gradient"]
-    return {
-        ENCODER: inversion.METHODS["encoder"],
-        BASED: based.with_budget(most),
-        SHORT: based.with_budget(shortened),
-        FREE: inversion.METHODS["adam"].with_budget(most),
-        OURS: inversion.METHODS[inversion.DEFAULT],
-    }
-
-
-def paper_keyring(bench: Bench) -> Keyring:
-    """The paper's three public keys."""
-    return replace(bench.keyring, pattern=Pattern.paper(), classes=CLASSES)
 
 
 class Classification:
@@ -90,6 +67,8 @@ class Classification:
 
     images = 12
     iterations = (100,)
+    largest = True
+    constants = (METHODS, EXACT, CLASSES, readings.PROBE, readings.ROUNDS)
 
     def units(self, settings: Settings) -> Sequence[str]:
         """How fast the methods are, their memory, and one unit a picture."""
@@ -98,10 +77,10 @@ class Classification:
     def measure(self, bench: Bench, unit: str) -> list[Row]:
         """Rows of one unit."""
         if unit == CALIBRATION:
-            return [calibrate(bench)]
+            return [readings.calibrate(bench)]
         if unit == MEMORY:
-            return list(_memory(bench))
-        return list(_picture(bench, int(unit.split()[1])))
+            return list(readings.memory(bench))
+        return list(readings.picture(bench, int(unit.split()[1])))
 
     def table(self, rows: Sequence[Row]) -> str:
         """Table 2's layout, the exact test, the confusion matrices, what is significant, and all that in words."""
@@ -117,132 +96,7 @@ class Classification:
 EXPERIMENT = Classification()
 
 
-# ------------------------------------------------------------------------------------ measure
-
-
-def invert(model: LatentModel, picture: NDArray[np.uint8], plan: DecoderInversion) -> tuple[Tensor, int, float]:
-    """Latent ``[1, C, h, w]`` of a picture uint8 ``[H, W, 3]``, evaluations, and seconds."""
-    pixels = torch.from_numpy(images.to_float(picture[None]))
-    solution, seconds = _timed(model, lambda: inversion.invert_decoder(model, pixels, plan))
-    return solution.value, int(solution.evaluations[0]), seconds
-
-
-def noise_of(bench: Bench, latent: Tensor, words: str | None) -> tuple[Tensor, float]:
-    """Noise ``[1, C, h, w]`` of a latent, and seconds; ``words``: the prompt, if it is known."""
-    detector = Detector(
-        bench.model, bench.keyring, prompt=words or "", guidance=1.0 if words is None else GUIDANCE, steps=STEPS
-    )
-    return _timed(bench.model, lambda: detector.noise(latent))
-
-
-def _timed(model: LatentModel, work: Callable[[], Any]) -> tuple[Any, float]:
-    _finish(model)
-    started = time.perf_counter()
-    result = work()
-    _finish(model)
-    return result, time.perf_counter() - started
-
-
-def _finish(model: LatentModel) -> None:
-    """A GPU works on after the call has returned."""
-    if model.device.type == "cuda":
-        torch.cuda.synchronize(model.device)
-
-
-def calibrate(bench: Bench) -> Row:
-    """How many gradient-based iterations take the time of gradient-free: seconds of both, by turns, on picture 0.
-
-    The number is kept in the journal, so that a run that goes on uses the same.
-    """
-    drawn, most = bench.draw(0, 0, paper_keyring(bench)), max(bench.settings.iterations)
-    few = min(_PROBE, most)
-    probes = {name: plan.with_budget(few) for name, plan in plans(bench.settings, 1).items()}
-    seconds: dict[str, list[float]] = {name: [] for name in (ENCODER, BASED, FREE)}
-    for _ in range(1 + _ROUNDS):
-        for name, times in seconds.items():
-            times.append(invert(bench.model, drawn.picture, probes[name])[2])
-    encoder, based, free = (median(times[1:]) for times in seconds.values())  # the first round warms up
-    each = [max(total - encoder, 1e-9) / few for total in (based, free)]
-    count = min(max(round(most * each[1] / each[0]), 1), most)
-    return {"kind": CALIBRATION, "iterations": count, "based_seconds": each[0], "free_seconds": each[1]}
-
-
-def calibrated(bench: Bench) -> int:
-    """What :func:`calibrate` found earlier in this run; measured now if there was no such unit."""
-    found = bench.known.get(CALIBRATION) or [calibrate(bench)]
-    return int(number(found[0], "iterations"))
-
-
-def _memory(bench: Bench) -> Iterator[Row]:
-    """Peak memory of every method; it does not depend on the number of iterations."""
-    for name, plan in plans(bench.settings, max(bench.settings.iterations)).items():
-        used = peak(bench.settings, plan, bench.settings.dtype)
-        sizes = {"peak_mb": used.total_mb, "model_mb": used.model_mb, "above_mb": used.above_mb}
-        yield {"kind": MEMORY, "method": name, **sizes}
-
-
-def _picture(bench: Bench, i: int) -> Iterator[Row]:
-    every = plans(bench.settings, calibrated(bench))
-    drawn = bench.draw(i, i % CLASSES, paper_keyring(bench))
-    invert(bench.model, drawn.picture, every[BASED].with_budget(1))  # the first call of a process is slow
-    yield from _readings(bench, i, PAPER, drawn, every)
-    few = {name: every[name] for name in EXACT}
-    yield from _readings(bench, i, SECRET, bench.draw(i, i % CLASSES), few)
-    yield from _readings(bench, i, PLAIN, bench.draw(i), few)
-
-
-def _readings(bench: Bench, i: int, mark: str, drawn: Drawn, methods: dict[str, DecoderInversion]) -> Iterator[Row]:
-    """One row for every method and prompt."""
-    head: Row = {"kind": "reading", "picture": i, "mark": mark, "true": None if mark == PLAIN else i % CLASSES}
-    for name, plan in methods.items():
-        latent, evaluations, seconds = invert(bench.model, drawn.picture, plan)
-        for prompt in PROMPTS:
-            noise, more = noise_of(bench, latent, drawn.prompt if prompt == KNOWN else None)
-            spent: Row = {"decoder_seconds": seconds, "seconds": seconds + more}
-            how: Row = {"method": name, "prompt": prompt, "evaluations": evaluations}
-            yield {**head, **how, **spent, **verdicts(bench, noise, mark)}
-
-
-def verdicts(bench: Bench, noise: Tensor, mark: str) -> Row:
-    """What the rules that apply to a mark say of noise ``[1, C, h, w]``."""
-    public, row = paper_keyring(bench), Row()
-    if mark == PAPER:
-        row |= closed_sets(public, noise)
-    if mark != SECRET:
-        row |= _test("classical", Detector(bench.model, public).match(noise)[0])
-    if mark != PAPER:
-        row |= _test("exact", Detector(bench.model, bench.keyring, keys=range(CLASSES)).match(noise)[0])
-    return row
-
-
-def closed_sets(public: Keyring, noise: Tensor) -> Row:
-    """The two rules that always name a key, but where the noise is not finite."""
-    if not bool(torch.isfinite(noise).all()):
-        return {"closed_set": None, "gain_fitted": None}
-    cells, values = public.cells(), public.values(range(CLASSES))
-    reading = rings.coefficients(noise.cpu(), cells).numpy(), values, cells.cell.numpy()
-    return {
-        "closed_set": int(matching.closed_set(*reading)[0]),
-        "gain_fitted": int(matching.closed_set_fitted(*reading)[0]),
-    }
-
-
-def _test(name: str, match: Match) -> Row:
-    return {name: match.key if match.log10_p <= math.log10(FPR) else None, f"{name}_log10_p": match.log10_p}
-
-
 # -------------------------------------------------------------------------------------- table
-
-
-def select(rows: Sequence[Row], **where: Any) -> list[Row]:
-    """The rows that agree with ``where``."""
-    return [row for row in rows if all(row.get(name) == value for name, value in where.items())]
-
-
-def number(row: Row, column: str) -> float:
-    """A number of a row; NaN where there is none."""
-    value = row.get(column)
-    return math.nan if value is None else float(value)
 
 
 def _paper(rows: Sequence[Row], method: str, prompt: str) -> list[Row]:
@@ -261,18 +115,20 @@ def share(flags: Sequence[bool]) -> str:
     return f"{rate.count}/{rate.total} ({100 * rate.count / rate.total:.0f} %, {low} to {high})"
 
 
-def _median(rows: Sequence[Row], column: str) -> float:
-    return median(number(row, column) for row in rows)
+def _median(rows: Sequence[Row], name: str) -> float:
+    """NaN where nothing is known."""
+    values = [value for value in column(rows, name) if not math.isnan(value)]
+    return median(values) if values else math.nan
 
 
-def _seconds(rows: Sequence[Row], column: str) -> str:
-    return f"{_median(rows, column):.3g} / {fmean(number(row, column) for row in rows):.3g}"
+def _seconds(rows: Sequence[Row], name: str) -> str:
+    return f"{_median(rows, name):.3g} / {fmean(column(rows, name)):.3g}"
 
 
 def _main_table(rows: Sequence[Row]) -> str:
     table = [["any", "evaluations", *(_evaluations(_paper(rows, name, UNKNOWN)) for name in METHODS)]]
-    for column, what in (("peak_mb", "peak memory, MB"), ("above_mb", "of it above the loaded model, MB")):
-        table.append(["any", what, *(_megabytes(rows, name, column) for name in METHODS)])
+    for size, what in (("peak_mb", "peak memory, MB"), ("above_mb", "of it above the loaded model, MB")):
+        table.append(["any", what, *(_megabytes(rows, name, size) for name in METHODS)])
     spent = [_seconds(_paper(rows, name, UNKNOWN), "decoder_seconds") for name in METHODS]
     table.append(["any", "decoder inversion alone, s", *spent])
     for prompt in PROMPTS:
@@ -285,11 +141,23 @@ def _main_table(rows: Sequence[Row]) -> str:
         f"answers only at p <= {_FPR}. Known: read with the picture's prompt and guidance ({GUIDANCE:g}), as the paper "
         "does."
     )
-    return f"{head}\n\n{report.markdown_table(('prompt', '', *METHODS), table)}"
+    return f"{head}\n\n{_shortened(rows)}\n\n{report.markdown_table(('prompt', '', *METHODS), table)}"
+
+
+def _shortened(rows: Sequence[Row]) -> str:
+    """How the budget of the shortened method was chosen."""
+    (row,) = select(rows, kind=CALIBRATION)
+    count, wanted, most = (int(number(row, name)) for name in ("iterations", "wanted", "most"))
+    based, free = (f"{number(row, name):.3g} s" for name in ("based_seconds", "free_seconds"))
+    return (
+        f"{SHORT.capitalize()}: {count} iterations. By a calibration on picture 0 ({based} an iteration of "
+        f"gradient-based, {free} of gradient-free, beyond the encoder) {wanted} take the time of {most} gradient-free "
+        f"ones; the limits, 1 and {most}, were {'not hit' if wanted == count else 'hit'}."
+    )
 
 
 def _count(rows: Sequence[Row]) -> int:
-    return len({row["picture"] for row in rows if row.get("kind") == "reading"})
+    return len({row["picture"] for row in rows if row.get("kind") == READING})
 
 
 def _evaluations(rows: Sequence[Row]) -> str:
@@ -306,8 +174,9 @@ def _correct(rows: Sequence[Row], prompt: str) -> Iterator[list[str]]:
         yield [prompt, f"correct, {text}", *cells]
 
 
-def _megabytes(rows: Sequence[Row], method: str, column: str) -> str:
-    return f"{_median(select(rows, kind=MEMORY, method=method), column):.0f}"
+def _megabytes(rows: Sequence[Row], method: str, name: str) -> str:
+    size = _median(select(rows, kind=MEMORY, method=method), name)
+    return "unknown" if math.isnan(size) else f"{size:.0f}"
 
 
 def _exact_table(rows: Sequence[Row]) -> str:
@@ -336,16 +205,25 @@ def _exact_lines(rows: Sequence[Row], prompt: str) -> Iterator[list[str]]:
         yield [prompt, "unmarked", text, *cells]
 
 
-def matrix(rows: Sequence[Row], rule: str, none: bool = False) -> list[list[int]]:
-    """Counts ``[L][L]``, true by found, of classes and, with ``none``, none."""
-    labels = [*range(CLASSES), *([None] if none else [])]
-    return [[sum(r["true"] == true and r[rule] == found for r in rows) for found in labels] for true in labels]
+def matrix(rows: Sequence[Row], rule: str) -> list[list[int]]:
+    """Counts of the classes, true by found; last comes none, where there are unmarked pictures or no answers."""
+    none = [None] if any(row["true"] is None for row in rows) else []
+    nothing = [None] if none or any(row[rule] is None for row in rows) else []
+    trues, founds = [*range(CLASSES), *none], [*range(CLASSES), *nothing]
+    return [[sum(r["true"] == true and r[rule] == found for r in rows) for found in founds] for true in trues]
 
 
 def _matrices(rows: Sequence[Row]) -> str:
-    table = [[name, *(_brackets(matrix(_paper(rows, name, p), "closed_set")) for p in PROMPTS)] for name in METHODS]
-    head = "**Confusion matrices, closed-set rule.** Rows: the true keys 0, 1, 2 (the paper's 1, 2, 3). Columns: found."
-    return f"{head}\n\n{report.markdown_table(('method', *(f'prompt {p}' for p in PROMPTS)), table)}"
+    rules = ("closed_set", "gain_fitted")
+    table = [
+        [name, *(_brackets(matrix(_paper(rows, name, p), rule)) for rule in rules for p in PROMPTS)] for name in METHODS
+    ]
+    head = (
+        "**Confusion matrices.** Rows: the true keys 0, 1, 2 (the paper's 1, 2, 3). Columns: found; a fourth, where "
+        "there is one, is none."
+    )
+    header = ("method", *(f"{RULES[rule]}, prompt {p}" for rule in rules for p in PROMPTS))
+    return f"{head}\n\n{report.markdown_table(header, table)}"
 
 
 def _brackets(counts: Sequence[Sequence[int]]) -> str:
@@ -416,18 +294,18 @@ def _claim(test: Comparison) -> str:
     order = (test.right > test.free) - (test.right < test.free)
     how = {1: "more often right than", 0: "as often right as", -1: "less often right than"}[order]
     counts = f"{test.right} against {test.free} of {test.total}"
-    said = f"{test.verdict} (p = {test.p_value:.2g})"
+    said = f"{test.verdict} (corrected p = {test.p_value:.2g})"
     return f"Prompt {test.prompt}: {test.method} was {how} gradient-free, {counts}; the difference is {said}."
 
 
 def _costs(rows: Sequence[Row]) -> Iterator[str]:
     for name in (BASED, OURS):
-        for what, column, found in (
+        for what, cost, found in (
             ("seconds", "decoder_seconds", {n: _paper(rows, n, UNKNOWN) for n in METHODS}),
             ("memory beyond the loaded model", "above_mb", {n: select(rows, kind=MEMORY, method=n) for n in METHODS}),
         ):
-            spent, free = _median(found[name], column), _median(found[FREE], column)
-            if free:
+            spent, free = _median(found[name], cost), _median(found[FREE], cost)
+            if free > 0 and not math.isnan(spent):
                 yield f"Decoder inversion, {what}: {name} took {spent / free:.2g} times what gradient-free took."
 
 
@@ -473,7 +351,7 @@ def _figure(rows: Sequence[Row]) -> Figure:
             found = _paper(rows, name, prompt)
             mesh = _panel(axes, matrix(found, "closed_set"), right(found, "closed_set"))
         found = [row for mark in (SECRET, PLAIN) for row in select(rows, mark=mark, method=OURS, prompt=prompt)]
-        _panel(line[-1], matrix(found, "exact", none=True), right(found, "exact"))
+        _panel(line[-1], matrix(found, "exact"), right(found, "exact"))
         line[0].set_ylabel(f"prompt {prompt}\n\ntrue key", color=figures.INK, fontsize=9)
         for axes in line[1:-1]:
             axes.set_yticks([])
@@ -491,20 +369,20 @@ def _panel(axes: Any, counts: list[list[int]], correct: Sequence[bool]) -> Any:
         for x, count in enumerate(row):
             colour = _ZERO if not count else "white" if shares[y][x] > 0.55 else figures.INK
             axes.text(x + 0.5, y + 0.5, str(count), ha="center", va="center_baseline", color=colour, fontsize=9.5)
-    _axes_of_classes(axes, [*map(str, range(CLASSES)), "none"][: len(counts)])
+    _axes_of_classes(axes, len(counts), len(counts[0]))
     rate = f"{100 * sum(correct) / max(1, len(correct)):.0f} % right ({sum(correct)}/{len(correct)})"
     axes.set_title(rate, color=figures.INK, fontsize=8.5)
     return mesh
 
 
-def _axes_of_classes(axes: Any, labels: Sequence[str]) -> None:
+def _axes_of_classes(axes: Any, down: int, across: int) -> None:
     axes.set_aspect("equal")
     axes.invert_yaxis()
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks([i + 0.5 for i in range(len(labels))], labels)
-    if len(labels) > CLASSES:
-        axes.axhline(CLASSES, color=figures.INK, linewidth=1)
-        axes.axvline(CLASSES, color=figures.INK, linewidth=1)
+    lines = ((axes.yaxis, down, axes.axhline), (axes.xaxis, across, axes.axvline))
+    for axis, count, line in lines:
+        axis.set_ticks([i + 0.5 for i in range(count)], [*map(str, range(CLASSES)), "none"][:count])
+        if count > CLASSES:
+            line(CLASSES, color=figures.INK, linewidth=1)
     axes.tick_params(length=0, labelsize=7.5, labelcolor=figures.INK)
     axes.set_xlabel("found key", color=figures.INK, fontsize=8.5)
     for spine in axes.spines.values():

@@ -7,14 +7,13 @@ outside the mask are compared with the original, and the mark is read from the e
 picture decoded again, with nothing changed.
 
 The true latent is the one that the picture was decoded from.  It is known to nobody who has the picture alone, and
-is the bound of what inversion can do: what it loses outside the mask is the decoder's doing, in which every pixel
-depends on the whole latent.
+is the reference for what inversion can do: what it loses outside the mask is the decoder's doing, in which every
+pixel depends on the whole latent.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -25,14 +24,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ... import editing, images, report, watermark
+from ... import editing, images, report
 from ...editing import Mask, Pictures
 from ...inversion import DEFAULT, METHODS, DecoderInversion, invert_decoder
-from ...watermark import FPR, Detector
+from ...models import LatentModel
+from ...watermark import FPR, GUIDANCE, STEPS, Detector
 from ..confusion import Rate
 from . import figures
-from .bench import PICTURES, Bench, Drawn, Row, Settings
-from .statistics import Mean, mean, paired
+from .bench import PICTURES, Bench, Drawn, Settings
+from .rows import Row, Value, column, number, select
+from .statistics import Mean, holm, mean, p_text, paired
+from .timing import timed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +47,7 @@ SHARES = (0.01, 0.05, 0.1, 0.25, 0.5)
 CLASSES = 3
 FAR = 2
 """Cells of the latent between the mask and what counts as far from it."""
+BACKGROUND = ("psnr_outside", "psnr_far")
 EXAMPLE, SHOWN = 0, 0.1
 """The picture and the share of the figure's example."""
 
@@ -60,6 +63,8 @@ class EditingExperiment:
 
     images = 12
     iterations = (100,)
+    largest = True
+    constants = (SHARES, CLASSES, FAR, EXAMPLE, SHOWN, editing.STREAM)
 
     def units(self, settings: Settings) -> Sequence[str]:
         """One a picture."""
@@ -84,7 +89,7 @@ class EditingExperiment:
         _draw_mark(right, rows)
         handles, labels = left.get_legend_handles_labels()
         top.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8, frameon=False)
-        _draw_example(bottom, folder / PICTURES)
+        _draw_example(bottom, rows, folder / PICTURES)
         return page
 
 
@@ -159,53 +164,70 @@ def _edits(picture: _Picture) -> Iterator[Row]:
         for share, mask, edited in _all(picture, z):
             if plan is None and not share:
                 continue  # the true latent decoded is the picture itself
-            _keep_example(picture, name, share, mask, drawn.picture, edited)
-            head: Row = {"picture": i, "method": name, "share": share, "inversion_seconds": seconds}
-            after = _mark(detector, edited, picture.key)
-            yield {**head, **differences(drawn.picture, edited, mask, bench.model.factor), **after, **before}
+            row: Row = {"picture": i, "method": name, "share": share, "inversion_seconds": seconds}
+            row |= differences(drawn.picture, edited, mask, bench.model.factor)
+            row |= _mark(detector, edited, picture.key)
+            yield {**row, **before, "files": _keep_example(picture, name, share, mask, drawn.picture, edited)}
 
 
 def _warm_up(bench: Bench, drawn: Drawn) -> None:
     """The first call of the networks is slow, and would count against the first method."""
-    invert_decoder(bench.model, torch.from_numpy(images.to_float(drawn.picture[None])), METHODS[DEFAULT])
+    _latent(bench, drawn, METHODS[DEFAULT])
 
 
 def _latent(bench: Bench, drawn: Drawn, plan: DecoderInversion | None) -> tuple[Tensor, float | None]:
     """Latent ``[1, C, h, w]`` of a picture, and the seconds that it took."""
     if plan is None:
         return drawn.latent, None
-    started = time.perf_counter()
-    z = invert_decoder(bench.model, torch.from_numpy(images.to_float(drawn.picture[None])), plan).value
-    return z, time.perf_counter() - started
+    pixels = torch.from_numpy(images.to_float(drawn.picture[None]))
+    solution, seconds = timed(bench.model, lambda: invert_decoder(bench.model, pixels, plan))
+    return solution.value, seconds
 
 
-def _all(picture: _Picture, z: Tensor) -> Iterator[tuple[float, Mask, Pictures]]:
-    """Share, mask and edited picture ``[H, W, 3]``, beginning with the picture that is decoded again."""
+def _all(picture: _Picture, z: Tensor) -> Iterator[tuple[float, Mask, Pictures | None]]:
+    """Share, mask and edited picture ``[H, W, 3]``, beginning with the picture that is decoded again.
+
+    There is no picture where numbers are not finite, which happens in 16 bit and where a method diverges.
+    """
     model, seed = picture.bench.model, picture.bench.seed(picture.i)
-    yield 0.0, np.zeros(model.image_size, np.bool_), watermark.pictures(model, z)[0]
-    known = editing.trajectory(model, z, watermark.STEPS)
+    again = _shown(model, z)
+    yield 0.0, np.zeros(model.image_size, np.bool_), again
+    known = [] if again is None else editing.trajectory(model, z, STEPS)
     for share, mask in masks(model.image_size, seed).items():
-        latent = editing.fill(model, known, mask, [picture.prompt], seed, watermark.GUIDANCE)
-        yield share, mask, watermark.pictures(model, latent)[0]
+        yield share, mask, _shown(model, _filled(picture, known, mask)) if known else None
 
 
-def _mark(detector: Detector, shown: Pictures, key: int, when: str = "") -> Row:
+def _filled(picture: _Picture, known: Sequence[Tensor], mask: Mask) -> Tensor:
+    seed = picture.bench.seed(picture.i)
+    return editing.fill(picture.bench.model, known, mask, [picture.prompt], seed, GUIDANCE)
+
+
+def _shown(model: LatentModel, latent: Tensor) -> Pictures | None:
+    """Picture ``[H, W, 3]`` of a latent ``[1, C, h, w]``, if all its pixels are finite."""
+    pixels = model.decode(latent).cpu()
+    return images.to_bytes(pixels.numpy())[0] if bool(pixels.isfinite().all()) else None
+
+
+def _mark(detector: Detector, shown: Pictures | None, key: int, when: str = "") -> Row:
     """What is read from a picture ``[H, W, 3]``."""
+    if shown is None:
+        return {f"log10_p{when}": None, f"right{when}": None}
     found = detector(shown[None])[0]
     return {f"log10_p{when}": found.log10_p, f"right{when}": int(found.key == key)}
 
 
-def differences(original: Pictures, edited: Pictures, mask: Mask, factor: int) -> Row:
+def differences(original: Pictures, edited: Pictures | None, mask: Mask, factor: int) -> Row:
     """What an edit did to the pixels of a picture ``[H, W, 3]`` outside the mask and inside."""
     from scipy.ndimage import distance_transform_edt
 
     far = distance_transform_edt(~mask) > FAR * factor if mask.any() else ~mask
-    return {
-        "open": float(mask.mean()),
-        "psnr_outside": psnr(original[~mask], edited[~mask]),
-        "psnr_far": psnr(original[far], edited[far]) if far.any() else None,
-        "psnr_inside": psnr(original[mask], edited[mask]) if mask.any() else None,
-    }
+    places = {"outside": ~mask, "far": far, "inside": mask}
+    found = {f"psnr_{name}": _psnr_where(original, edited, place) for name, place in places.items()}
+    return {"open": float(mask.mean()), **found}
+
+
+def _psnr_where(original: Pictures, edited: Pictures | None, place: Mask) -> float | None:
+    return psnr(original[place], edited[place]) if edited is not None and place.any() else None
 
 
 def psnr(first: Pictures, second: Pictures) -> float:
@@ -214,19 +236,25 @@ def psnr(first: Pictures, second: Pictures) -> float:
     return float(10 * np.log10(255**2 / max(error, 1e-3)))
 
 
-def _keep_example(picture: _Picture, name: str, share: float, mask: Mask, original: Pictures, edited: Pictures) -> None:
-    """Leave what the figure shows beside the rows."""
-    if (picture.i, share) == (EXAMPLE, SHOWN):
-        white = np.repeat(mask[..., None], 3, -1).astype(np.uint8) * 255
-        for file, shown in (("original", original), ("mask", white), (_file(name), edited)):
-            images.write(shown, picture.bench.pictures / f"{file}.png", overwrite=True)
+def _keep_example(
+    picture: _Picture, name: str, share: float, mask: Mask, original: Pictures, edited: Pictures | None
+) -> str | None:
+    """Leave what the figure shows beside the rows; the beginning of the files' names, which tells runs apart."""
+    if (picture.i, share) != (EXAMPLE, SHOWN) or edited is None:
+        return None
+    stem = f"edit-{picture.i:03d}-{picture.bench.run}"
+    white = np.repeat(mask[..., None], 3, -1).astype(np.uint8) * 255
+    for part, shown in (("original", original), ("mask", white), (name, edited)):
+        images.write(shown, _file(picture.bench.pictures, stem, part), overwrite=True)
+    return stem
 
 
-def _file(method: str) -> str:
-    return "".join(letter for letter in method.replace(" ", "-") if letter.isalnum() or letter == "-")
+def _file(folder: Path, stem: str, part: str) -> Path:
+    plain = "".join(letter for letter in part.replace(" ", "-") if letter.isalnum() or letter == "-")
+    return folder / f"{stem}-{plain}.png"
 
 
-# -------------------------------------------------------------------------------------- table
+# ----------------------------------------------------------------------------------- numbers
 
 
 def _methods(rows: Sequence[Row]) -> list[str]:
@@ -234,21 +262,68 @@ def _methods(rows: Sequence[Row]) -> list[str]:
 
 
 def _shares(rows: Sequence[Row]) -> list[float]:
-    return sorted({float(row["share"] or 0) for row in rows})
+    return sorted(set(column(rows, "share")))
 
 
-def _of(rows: Sequence[Row], column: str, method: str, share: float) -> list[float]:
-    """Values of a column, by picture; what was not measured is left out."""
-    chosen = (row for row in rows if (row["method"], row["share"]) == (method, share))
-    return [float(value) for value in (row[column] for row in chosen) if value is not None]
+def _by_picture(rows: Sequence[Row], name: str, method: str, share: float) -> dict[Value, float]:
+    """Values of a column by picture; what was not measured is left out."""
+    values = {row["picture"]: number(row, name) for row in select(rows, method=method, share=share)}
+    return {i: value for i, value in values.items() if math.isfinite(value)}
+
+
+def _of(rows: Sequence[Row], name: str, method: str, share: float) -> list[float]:
+    return list(_by_picture(rows, name, method, share).values())
+
+
+@dataclass(frozen=True)
+class Gain:
+    """By how much a method is above the encoder, over the same pictures; ``p_value`` after Holm's correction."""
+
+    mean: Mean
+    p_value: float
+
+
+def gains(rows: Sequence[Row]) -> dict[tuple[str, float, str], Gain]:
+    """Gains of every method, share and column of the background's PSNR, where there are pictures of both."""
+    pairs = {
+        (method, share, name): _pairs(rows, name, method, share)
+        for method in _methods(rows)
+        if method != ENCODER
+        for share in _shares(rows)
+        for name in BACKGROUND
+    }
+    known = {where: pair for where, pair in pairs.items() if pair[0]}
+    corrected = holm([paired(*pair) for pair in known.values()])
+    return {
+        where: Gain(mean(np.subtract(*pair).tolist()), p)
+        for (where, pair), p in zip(known.items(), corrected, strict=True)
+    }
+
+
+def _pairs(rows: Sequence[Row], name: str, method: str, share: float) -> tuple[list[float], list[float]]:
+    """A method's values and the encoder's, of the pictures that have both."""
+    ours, theirs = (_by_picture(rows, name, which, share) for which in (method, ENCODER))
+    both = [i for i in ours if i in theirs]
+    return [ours[i] for i in both], [theirs[i] for i in both]
+
+
+# -------------------------------------------------------------------------------------- table
 
 
 def _before(rows: Sequence[Row]) -> str:
-    method = _methods(rows)[0]
-    right = _of(rows, "right_before", method, 0.0)
-    middle = median(_of(rows, "log10_p_before", method, 0.0))
-    rate = report.rate_text(Rate(int(sum(right)), len(right)))
-    return f"Right class at p <= {FPR:g} in the unedited pictures: {rate}, median log10 p = {middle:.1f}."
+    seen = {row["picture"]: row for row in rows}.values()
+    rate = Rate(sum(row["right_before"] == 1 for row in seen), len(seen))
+    middle = _median([number(row, "log10_p_before") for row in seen], 1)
+    head = f"Right class at p <= {FPR:g} in the unedited pictures: {report.rate_text(rate)}, median log10 p = {middle}."
+    return " ".join([head, *_lost(rows)])
+
+
+def _lost(rows: Sequence[Row]) -> Iterator[str]:
+    for method in _methods(rows):
+        every = select(rows, method=method)
+        lost = sum(row["right"] is None for row in every)
+        if lost:
+            yield f"{method}: {lost} of {len(every)} edits gave numbers that are not finite, and are left out."
 
 
 _HEADER = (
@@ -267,45 +342,41 @@ _HEADER = (
 
 
 def _table(rows: Sequence[Row]) -> str:
-    measured = dict.fromkeys((str(row["method"]), float(row["share"] or 0)) for row in rows)
+    found = gains(rows)
+    tests = sum(not math.isnan(gain.p_value) for gain in found.values())
     table = [
-        _line(rows, method, share)
+        _line(rows, found, method, share)
         for method in _methods(rows)
         for share in _shares(rows)
-        if (method, share) in measured
+        if select(rows, method=method, share=share)
     ]
-    return report.markdown_table(_HEADER, table)
+    tested = f", p corrected for the table's {tests} paired t-tests (Holm)." if tests else ", too few for tests."
+    words = f"Means and 95 % intervals over pictures. Over encoder: differences on the same pictures{tested}"
+    return f"{report.markdown_table(_HEADER, table)}\n{words}"
 
 
-def _line(rows: Sequence[Row], method: str, share: float) -> list[str]:
-    background = [_background(rows, f"psnr_{where}", method, share) for where in ("outside", "far")]
-    inside = _of(rows, "psnr_inside", method, share)
+def _line(rows: Sequence[Row], found: dict[tuple[str, float, str], Gain], method: str, share: float) -> list[str]:
+    cells = [method, f"{share:.0%}"]
+    for name in BACKGROUND:
+        cells += [_mean(_of(rows, name, method, share)), _gain(found.get((method, share, name)))]
     right = _of(rows, "right", method, share)
     rate = Rate(int(sum(right)), len(right))
     interval = " to ".join(report.percent(end) for end in rate.interval)
-    middle, seconds = median(_of(rows, "log10_p", method, share)), _of(rows, "inversion_seconds", method, share)
-    mark = [f"{rate.count}/{rate.total}", interval, f"{middle:.1f}", f"{median(seconds):.2f}" if seconds else ""]
-    return [method, f"{share:.0%}", *background[0], *background[1], mean(inside).text(1) if inside else "", *mark]
+    cells += [_mean(_of(rows, "psnr_inside", method, share)), f"{rate.count}/{rate.total}", interval]
+    columns = (("log10_p", 1), ("inversion_seconds", 2))
+    return [*cells, *(_median(_of(rows, name, method, share), digits) for name, digits in columns)]
 
 
-def _background(rows: Sequence[Row], column: str, method: str, share: float) -> tuple[str, str]:
-    """Mean with interval, and the gain over the encoder with its p-value."""
-    values = _of(rows, column, method, share)
-    if not values or method == ENCODER:
-        return (mean(values).text(1) if values else ""), ""
-    p = paired(*_pairs(rows, column, method, share))
-    gain = mean(_gains(rows, column, method, share)).text(1)
-    return mean(values).text(1), gain if math.isnan(p) else f"{gain} (p = {p:.2g})"
+def _mean(values: Sequence[float]) -> str:
+    return mean(values).text(1) if values else ""
 
 
-def _pairs(rows: Sequence[Row], column: str, method: str, share: float) -> tuple[list[float], list[float]]:
-    """A method's values and the encoder's, of the same pictures."""
-    return _of(rows, column, method, share), _of(rows, column, ENCODER, share)
+def _median(values: Sequence[float], digits: int) -> str:
+    return f"{median(values):.{digits}f}" if values else ""
 
 
-def _gains(rows: Sequence[Row], column: str, method: str, share: float) -> list[float]:
-    """By how much a method is above the encoder, by picture."""
-    return [ours - theirs for ours, theirs in zip(*_pairs(rows, column, method, share), strict=True)]
+def _gain(gain: Gain | None) -> str:
+    return "" if gain is None else f"{gain.mean.text(1)} ({p_text(gain.p_value)})"
 
 
 # ------------------------------------------------------------------------------------- figure
@@ -315,46 +386,55 @@ _SHARE = "share that may change (%)"
 
 
 def _draw_background(axes: Any, rows: Sequence[Row]) -> None:
-    _draw_lines(axes, rows, lambda method, share: _of(rows, "psnr_outside", method, share))
+    _draw_lines(axes, rows, lambda method, share: _mean_of(_of(rows, "psnr_outside", method, share)))
     figures.plain(axes, _SHARE, "PSNR outside the mask (dB)", "Background")
 
 
 def _draw_gain(axes: Any, rows: Sequence[Row]) -> None:
     """Paired, so that the spread of the pictures does not hide it, and away from the rim, which all have."""
-    _draw_lines(axes, rows, lambda method, share: _gains(rows, "psnr_far", method, share))
+    found = {where: gain.mean for where, gain in gains(rows).items()}
+    _draw_lines(axes, rows, lambda method, share: found.get((method, share, "psnr_far")))
+    axes.axhline(0, color=figures.look(_methods(rows).index(ENCODER)).colour, linewidth=1)
     figures.plain(axes, _SHARE, f"PSNR above the encoder's,\n{FAR} cells from the mask (dB)", "Gain of inversion")
 
 
 def _draw_mark(axes: Any, rows: Sequence[Row]) -> None:
-    _draw_lines(axes, rows, lambda method, share: [-value for value in _of(rows, "log10_p", method, share)])
+    def evidence(method: str, share: float) -> Mean | None:
+        return _mean_of([-value for value in _of(rows, "log10_p", method, share)])
+
+    _draw_lines(axes, rows, evidence)
     axes.axhline(-math.log10(FPR), color=figures.INK, linewidth=0.8, linestyle=(0, (6, 3)))
     axes.set_ylim(bottom=0)
     figures.plain(axes, _SHARE, r"evidence, $-\log_{10} p$", f"Mark (dashed: p = {FPR:g})")
 
 
-def _draw_lines(axes: Any, rows: Sequence[Row], values: Callable[[str, float], list[float]]) -> None:
+def _mean_of(values: Sequence[float]) -> Mean | None:
+    return mean(values) if values else None
+
+
+def _draw_lines(axes: Any, rows: Sequence[Row], value: Callable[[str, float], Mean | None]) -> None:
     """Means and intervals over the shares, in even steps and side by side, so that none hides another."""
     shares, methods = _shares(rows), _methods(rows)
     for k, method in enumerate(methods):
-        known = [(j, values(method, share)) for j, share in enumerate(shares) if _of(rows, "share", method, share)]
-        points = [(j, mean(found)) for j, found in known if found]
-        _draw_line(axes, points, 0.1 * (k - (len(methods) - 1) / 2), figures.look(k), method)
+        shift = 0.1 * (k - (len(methods) - 1) / 2)
+        found = [(j + shift, value(method, share)) for j, share in enumerate(shares)]
+        points = [(x, y.value, y.half_width) for x, y in found if y]
+        look = figures.look(k)
+        style = {"color": look.colour, "marker": look.marker, "linestyle": look.dash, "markersize": 4}
+        if points:
+            figures.bars(axes, *zip(*points, strict=True), **style, label=method)
     axes.set_xticks(range(len(shares)), [f"{100 * share:g}" for share in shares])
 
 
-def _draw_line(axes: Any, points: Sequence[tuple[int, Mean]], shift: float, look: figures.Look, label: str) -> None:
-    x, y = [j + shift for j, _ in points], [value.value for _, value in points]
-    reach = np.nan_to_num([value.half_width for _, value in points])
-    style = {"color": look.colour, "marker": look.marker, "linestyle": look.dash}
-    axes.errorbar(x, y, reach, markersize=4, linewidth=1.2, capsize=2, label=label, **style)
-
-
-def _draw_example(figure: Any, folder: Path) -> None:
+def _draw_example(figure: Any, rows: Sequence[Row], folder: Path) -> None:
     """The picture with its mask, and two edits with what they did to the background."""
-    files = {name: folder / f"{_file(name)}.png" for name in ("original", "mask", ENCODER, OURS)}
-    if not all(file.exists() for file in files.values()):
+    stems = {str(row["files"]) for row in rows if row.get("files")}
+    names = ("original", "mask", ENCODER, OURS)
+    paths = {name: _file(folder, stem, name) for stem in stems for name in names}
+    if not paths or not all(path.exists() for path in paths.values()):
+        figure.text(0.5, 0.5, "There are no pictures of an example.", ha="center", fontsize=8, color=figures.INK)
         return
-    shown = {name: images.read(file).pixels for name, file in files.items()}
+    shown = {name: images.read(path).pixels for name, path in paths.items()}
     mask = shown["mask"][..., 0] > 0
     frames = figure.subplots(1, 5)
     for axes, name in zip(frames[[0, 1, 3]], ("original", ENCODER, OURS), strict=True):

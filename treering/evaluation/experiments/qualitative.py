@@ -23,21 +23,9 @@ from ...errors import InputError, TreeringError
 from ...inversion import DecoderInversion
 from ..studies import decibel
 from . import figures
-from .bench import PICTURES, Bench, Drawn, Row, Settings
-from .classification import (
-    BASED,
-    CLASSES,
-    ENCODER,
-    FREE,
-    OURS,
-    closed_sets,
-    invert,
-    noise_of,
-    number,
-    paper_keyring,
-    plans,
-    select,
-)
+from .bench import PICTURES, Bench, Drawn, Settings
+from .readings import BASED, CLASSES, ENCODER, FREE, OURS, closed_sets, invert, noise_of, paper_keyring, plans
+from .rows import Row, number, select
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,6 +50,8 @@ class Qualitative:
 
     images = 3
     iterations = (100,)
+    largest = True
+    constants = (METHODS, CLASSES, REACH)
 
     def units(self, settings: Settings) -> Sequence[str]:
         """One a picture."""
@@ -103,12 +93,14 @@ def _picture(bench: Bench, i: int) -> Iterator[Row]:
 def _measure(bench: Bench, i: int, name: str, drawn: Drawn, plan: DecoderInversion) -> Row:
     latent, evaluations, seconds = invert(bench.model, drawn.picture, plan)
     noise, more = noise_of(bench, latent, None)
-    again = bench.model.decode(latent).nan_to_num(0).clamp(-1, 1).cpu().numpy()  # [1, 3, H, W]
+    decoded = bench.model.decode(latent).cpu()  # [1, 3, H, W]
+    again = decoded.nan_to_num(0).clamp(-1, 1).numpy()  # what is not a number is shown grey
     error = (again - images.to_float(drawn.picture[None]))[0] / 2  # in shares of full scale
+    psnr = -10 * math.log10(max(float((error**2).mean()), 1e-12))
     return {
         "evaluations": evaluations,
         "nmse_db": decibel(latent, drawn.latent),
-        "psnr_db": -10 * math.log10(max(float((error**2).mean()), 1e-12)),
+        "psnr_db": psnr if bool(decoded.isfinite().all()) else None,
         "decoder_seconds": seconds,
         "seconds": seconds + more,
         **closed_sets(paper_keyring(bench), noise),
@@ -129,7 +121,7 @@ def _save(
     for what, values in arrays.items():
         encoded = io.BytesIO()
         np.save(encoded, values, allow_pickle=False)
-        files.write(bench.pictures / f"{stem}-{what}.npy", encoded.getvalue())
+        files.replace(bench.pictures / f"{stem}-{what}.npy", encoded.getvalue())
     return stem
 
 
@@ -146,12 +138,19 @@ def centre(noise: Tensor) -> Floats:
 
 
 def _line(row: Row) -> list[str]:
-    numbers = [f"{number(row, name):.1f}" for name in ("nmse_db", "psnr_db")]
+    numbers = [_decibel(row, name) for name in ("nmse_db", "psnr_db")]
     seconds = [f"{number(row, name):.2f}" for name in ("decoder_seconds", "seconds")]
-    return [str(row["picture"]), str(row["method"]), *numbers, *seconds, *(str(row[n]) for n in ("true", *_RULES))]
+    keys = [_key(row, rule) for rule in ("true", "closed_set", "gain_fitted")]
+    return [str(row["picture"]), str(row["method"]), *numbers, *seconds, *keys]
 
 
-_RULES = ("closed_set", "gain_fitted")
+def _decibel(row: Row, name: str) -> str:
+    value = number(row, name)
+    return f"{value:.1f}" if math.isfinite(value) else "not finite"
+
+
+def _key(row: Row, rule: str) -> str:
+    return "none" if row[rule] is None else str(row[rule])
 
 
 # ------------------------------------------------------------------------------------- figure
@@ -166,8 +165,8 @@ def _figure(rows: Sequence[Row], folder: Path) -> Figure:
     for block, i in zip(blocks, shown, strict=True):
         error, spectrum = _block(block, select(rows, picture=i), folder)
     left, right = lower.subplots(1, 2)
-    _bar(page, error, left, "|D(z) − x|, mean of R, G and B (share of full scale)")
-    _bar(page, spectrum, right, "spectrum of channel 0, real part; circle: edge of the mask")
+    _bar(page, error, left, "|D(z) − x|, mean of R, G and B (share of full scale)", "max")
+    _bar(page, spectrum, right, "spectrum of channel 0, real part; circle: edge of the mask", "both")
     return page
 
 
@@ -210,8 +209,8 @@ def _right(row: Row) -> bool:
 
 
 def _verdict(row: Row) -> str:
-    numbers = f"NMSE {number(row, 'nmse_db'):.1f} dB, {number(row, 'decoder_seconds'):.2f} s".replace("-", "−")
-    return f"{numbers}\nkey {row['gain_fitted']}: {'right' if _right(row) else 'wrong'}"
+    numbers = f"NMSE {_decibel(row, 'nmse_db')} dB, {number(row, 'decoder_seconds'):.2f} s".replace("-", "−")
+    return f"{numbers}\nkey {_key(row, 'gain_fitted')}: {'right' if _right(row) else 'wrong'}"
 
 
 def _say_what(axes: Any, row: Row) -> None:
@@ -226,8 +225,9 @@ def _bare(axes: Any) -> None:
         spine.set_visible(False)
 
 
-def _bar(page: Figure, mesh: Any, axes: Any, text: str) -> None:
-    bar = page.colorbar(mesh, cax=axes, orientation="horizontal")
+def _bar(page: Figure, mesh: Any, axes: Any, text: str, beyond: str) -> None:
+    """``beyond``: at which ends values may lie outside the scale."""
+    bar = page.colorbar(mesh, cax=axes, orientation="horizontal", extend=beyond)
     bar.set_label(text, color=figures.INK, fontsize=8)
     bar.ax.tick_params(labelsize=7.5, colors=figures.INK)
     bar.outline.set_visible(False)
