@@ -10,7 +10,7 @@ from pathlib import Path
 def main() -> None:
     """Print the study's table; progress goes to stderr."""
     parser = argparse.ArgumentParser(prog="python -m treering.evaluation", description=__doc__)
-    parser.add_argument("name", choices=("decoder-inversion", "patterns", "accuracy", "robustness", "null", "speed"))
+    parser.add_argument("name", choices=("methods", "patterns", "accuracy", "robustness", "null", "speed"))
     parser.add_argument("--output", type=Path, default=Path("out/studies"), help="folder for tables and rows")
     parser.add_argument("--count", type=int, default=None, help="pictures")
     parser.add_argument("--model", default="demo", help="demo or a pipeline folder")

@@ -115,8 +115,8 @@ def _plans() -> dict[str, DecoderInversion]:
     }
 
 
-def decoder_inversion(model: LatentModel, keyring: Keyring, output: Path, count: int, note: Note) -> str:
-    """Methods against the latent's error and what is read, on PNG and JPEG 75."""
+def methods(model: LatentModel, keyring: Keyring, output: Path, count: int, note: Note) -> str:
+    """Methods of decoder inversion: the latent's error and what is read, on PNG and JPEG 75."""
     rows: dict[tuple[str, str], list[tuple[float, ...]]] = {}
     for i in range(count):
         seed = 2_000_000 + i
@@ -131,7 +131,7 @@ def decoder_inversion(model: LatentModel, keyring: Keyring, output: Path, count:
         png, jpg = (np.median(rows[name, form], 0) for form in ("PNG", "JPEG"))
         figures = ((png[0], 1), (png[3], 1), (jpg[0], 1), (jpg[3], 1), (png[1], 0), (png[2], 2))
         table.append([name, *(_f(*figure) for figure in figures)])
-    return _write(output / "decoder-inversion.md", header, table)
+    return _write(output / "methods.md", header, table)
 
 
 def _invert(
@@ -391,10 +391,10 @@ def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 STUDIES = {
-    "decoder-inversion": decoder_inversion,
+    "methods": methods,
     "patterns": patterns,
     "accuracy": accuracy,
     "robustness": robustness,
     "null": null,
 }
-COUNTS = {"decoder-inversion": 12, "patterns": 16, "accuracy": 500, "robustness": 24, "null": 4}
+COUNTS = {"methods": 12, "patterns": 16, "accuracy": 500, "robustness": 24, "null": 4}
