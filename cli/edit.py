@@ -137,6 +137,8 @@ def _target(image: str, output: Path | None, force: bool) -> Path:
     """Where to write; what can be refused is refused now, before work is done."""
     if output is None and image == "-":
         raise click.UsageError("A picture from standard input has no name; name the new one with --output.")
+    if not Path(image).name:
+        raise Failure(f"{image or 'An empty name'} is a folder, not a picture.")
     path = output or Path(image).with_name(f"{Path(image).stem}-edited.png")
     if path.suffix.lower() != ".png":
         raise Failure(f"{path} must end in .png, because pictures are written as PNG.")

@@ -59,6 +59,7 @@ class Target:
 
     files: tuple[Path, ...]
     manifest: Path | None
+    replaced: frozenset[str]  # rows of the manifest that give way to new ones
     force: bool
     as_json: bool
 
@@ -146,10 +147,9 @@ def command(
     )
     ring = _keyring(job, keyring)
     files = _files(output, job.count, force)
-    if manifest:
-        manifests.check(manifest, files, force)
+    replaced = manifests.check(manifest, files, force) if manifest else frozenset[str]()
     make, captions = _prepare(job, ring, model)
-    _run(job, Target(files, manifest, force, as_json), make, captions)
+    _run(job, Target(files, manifest, replaced, force, as_json), make, captions)
 
 
 def _count(count: int | None, prompts: int) -> int:
@@ -283,7 +283,7 @@ def _one(job: Job, target: Target, make: Make, seed: int, file: Path, caption: s
     record = {"file": str(file), "prompt": caption, "seconds": round(time.perf_counter() - started, 3)}
     if target.manifest is None:
         return record
-    manifests.add(target.manifest, file, job.key)
+    manifests.add(target.manifest, file, job.key, target.replaced)
     return record | {"key": job.key, "seed": seed}
 
 

@@ -149,8 +149,8 @@ def _keyring(folder: Path, given: Path | None) -> Keyring:
     from treering.keys import Keyring
 
     path = folder / KEYRING
-    public = None if given is not None or os.environ.get(KEYRING_VARIABLE) else _public_keyring(path)
-    if public is None:
+    public = None if given is not None else _public_keyring(path)
+    if public is None or (os.environ.get(KEYRING_VARIABLE) and public.id != Keyring.demo().id):
         return Keyring.load(keyring_path(given))
     if public.id != Keyring.demo().id and keyring_path(None).exists():
         say(f"The folder's public keyring is not used, because you have your own; --keyring {path} uses it.")

@@ -392,10 +392,25 @@ def test_rows_of_a_manifest(home: Path) -> None:
     for file, key in zip(files, (2, None), strict=True):
         manifest.add(path, file, key)
     assert path.read_text() == 'file,key\npictures/a.png,2\n"pictures/b, c.png",none\n'
-    manifest.check(path, files[1:], force=True)
-    manifest.add(path, files[1], 5)
+    before = path.read_text()
+    replaced = manifest.check(path, files[1:], force=True)
+    assert path.read_text() == before  # the label of a picture that is still there is not lost
+    manifest.add(path, files[1], 5, replaced)
     items = verification.labels_from_manifest(path)
     assert [(item.name, item.label) for item in items] == [("pictures/a.png", 2), ("pictures/b, c.png", 5)]
+
+
+def test_an_empty_manifest_is_begun_anew(home: Path) -> None:
+    Path("m.csv").touch()
+    manifest.add(Path("m.csv"), Path("a.png"), 1)
+    assert Path("m.csv").read_text() == "file,key\na.png,1\n"
+
+
+def test_a_picture_is_no_manifest_and_a_name_must_be_unicode(home: Path) -> None:
+    with pytest.raises(console.Failure, match=r"^a\.png cannot be both a picture and the manifest\.$"):
+        manifest.check(Path("a.png"), [Path("a.png")], force=True)
+    with pytest.raises(console.Failure, match="is not valid Unicode, so no manifest can tell it"):
+        manifest.check(Path("m.csv"), [Path("b\udcff.png")], force=False)
 
 
 def test_names_go_on_after_the_last(home: Path) -> None:

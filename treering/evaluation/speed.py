@@ -65,10 +65,10 @@ def speed(output: Path, verified: int = 1000, more: int = 8) -> str:
         rows = [("treering --help", *_median(folder, "--help"))]
         first, several = _median(folder, *embed, "one"), _median(folder, *embed, "many", "--count", str(more + 1))
         rows += [("embed, first picture", *first), ("embed, each further", (several[0] - first[0]) / more, several[1])]
-        pictures = sorted(str(path) for path in (folder / "many").glob("*.png"))
+        pictures = sorted(str(path) for path in (folder / "many").glob("*.png"))[: more + 1]  # of the first run
         first, several = _median(folder, "detect", pictures[0]), _median(folder, "detect", *pictures)
         rows += [("detect, cold", *first), ("detect, each further", (several[0] - first[0]) / more, several[1])]
-        for count in (10, verified):
+        for count in sorted({10, verified}):
             _variations(pictures, folder / f"folder-{count}", count)
             checked = _run(folder, "verify", f"folder-{count}", "--method", "encoder")
             rows.append((f"verify, {count} pictures, encoder alone", *checked))

@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ..errors import ModelError, SamplerError
+from ..errors import InputError, ModelError, SamplerError
 from .demo import WEIGHTS
 
 Denoiser = Callable[[Tensor, float, Tensor], Tensor]
@@ -121,7 +121,11 @@ class LatentModel:
 
     @torch.no_grad()
     def context(self, prompt: str) -> Tensor:
-        """Text embedding ``[1, tokens, width]`` of one prompt."""
+        """Text embedding ``[1, tokens, width]`` of one prompt; raises ``InputError`` if it is not valid Unicode."""
+        try:
+            prompt.encode()
+        except UnicodeEncodeError:
+            raise InputError("The prompt is not valid Unicode text.") from None
         ids = self.tokenizer(
             [prompt],
             padding="max_length",
@@ -186,6 +190,8 @@ def load(name: str = "demo", device: str = "cpu", dtype: str = "float32", downlo
     """
     if dtype not in DTYPES:
         raise ModelError(f"There is no number type {dtype!r}: use one of {', '.join(DTYPES)}.")
+    if device.startswith("meta"):
+        raise ModelError("The model cannot be put on 'meta': that device holds no numbers.")
     folder = WEIGHTS if name == "demo" else Path(name)
     if not (folder / "model_index.json").is_file():
         folder = _from_hub(name, download)
