@@ -33,3 +33,14 @@ def pictures(model, keyring):
     for i, (key, prompt) in enumerate(zip(KEYS, prompts, strict=True)):
         drawn[key] = treering.embed(model, keyring, key, [prompt], SEED + i, steps=20)[0]
     return drawn
+
+
+@pytest.fixture
+def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that must end before they load a model."""
+    from treering import models
+
+    def load(*_: object) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(models, "load", load)

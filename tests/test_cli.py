@@ -42,14 +42,6 @@ def run(home: Path) -> Run:
     return call
 
 
-@pytest.fixture
-def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(*_: object) -> None:
-        raise AssertionError("a model was loaded")
-
-    monkeypatch.setattr(models, "load", load)
-
-
 def own(**settings: object) -> Keyring:
     keyring = Keyring.new(**settings)
     keyring.save(Path("own.json"))

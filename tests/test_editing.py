@@ -284,14 +284,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 @pytest.fixture
-def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(*_: object) -> None:
-        raise AssertionError("a model was loaded")
-
-    monkeypatch.setattr(models, "load", load)
-
-
-@pytest.fixture
 def demo(monkeypatch: pytest.MonkeyPatch, model: LatentModel) -> None:
     """The model that is loaded already."""
     monkeypatch.setattr(models, "load", lambda *_: model)
@@ -533,13 +525,13 @@ def test_a_picture_is_measured(made: bench.Bench, tmp_path: Path, monkeypatch: p
 
 def test_a_method_that_diverges_costs_its_own_rows_alone(made: bench.Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the gradient-free method may in 16 bit."""
-    real = experiment.invert_decoder
+    real = inversion.invert_decoder
 
     def diverging(model: LatentModel, pixels: Tensor, plan: inversion.DecoderInversion) -> Any:
         found = real(model, pixels, plan)
         return replace(found, value=found.value * torch.nan) if plan.name == "adam" else found
 
-    monkeypatch.setattr(experiment, "invert_decoder", diverging)
+    monkeypatch.setattr(inversion, "invert_decoder", diverging)
     rows = experiment.EXPERIMENT.measure(made, "picture 0")
     lost = [row for row in rows if row["right"] is None]
     assert [(row["method"], row["share"]) for row in lost] == [(experiment.FREE, 0.0), (experiment.FREE, 0.1)]

@@ -98,9 +98,14 @@ def invert_decoder(model: LatentModel, pixels: Tensor, plan: DecoderInversion) -
     tolerance = plan.floor * rounding_floor(model, pixels, target) if plan.floor else 0.0
 
     def residual(z: Tensor, rows: Tensor) -> Tensor:
-        return model.encode(model.decode(z).clamp(-1, 1)) - target[rows]
+        return decoder_residual(model, z, target[rows])
 
     return solve(residual, target, plan.method, tolerance, plan.budget, plan.patience, plan.keep)
+
+
+def decoder_residual(model: LatentModel, z: Tensor, target: Tensor) -> Tensor:
+    """r(z) = E(clip D(z)) - E(x), with ``target`` E(x); all ``[B, C, h, w]``."""
+    return model.encode(model.decode(z).clamp(-1, 1)) - target
 
 
 def rounding_floor(model: LatentModel, pixels: Tensor, target: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from . import figures
 from .bench import Bench, Row, Settings
 from .rows import column, number
 from .statistics import holm, mean, p_text, paired
-from .watched import follow
+from .watched import follow, rate_text, runs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ class Setting:
     @property
     def rate_text(self) -> str:
         """``0.1 scheduled`` or ``0.1 fixed``."""
-        return f"{self.rate:g} {'scheduled' if self.schedule == 'cosine' else 'fixed'}"
+        return rate_text(self.rate, self.schedule)
 
     @property
     def method(self) -> Method:
@@ -88,7 +88,7 @@ class Ablation:
         setting, i = SETTINGS[name], int(kind.split()[1])
         drawn, budgets = bench.draw(i), bench.settings.iterations
         rows: list[Row] = []
-        for group in [(budget,) for budget in budgets] if setting.schedule == "cosine" else [budgets]:
+        for group in runs(setting.schedule, budgets):
             path = follow(bench.model, drawn.picture, DecoderInversion(setting.method, max(group)))
             for budget in group:
                 latent, seconds = path.after(budget)

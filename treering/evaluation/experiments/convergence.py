@@ -33,8 +33,7 @@ import torch
 from torch import Tensor
 
 from ... import images, report
-from ...inversion import DecoderInversion
-from ...models import LatentModel
+from ...inversion import DecoderInversion, decoder_residual
 from ...solvers import ForwardStep, InertialKM, Method
 from ..confusion import wilson
 from ..studies import decibel
@@ -131,8 +130,8 @@ def _walk(bench: Bench, drawn: Drawn, name: str) -> Row:
     model, budget = bench.model, max(bench.settings.iterations)
     path = follow(model, drawn.picture, DecoderInversion(METHODS[name], budget))
     target, true = model.encode(torch.from_numpy(images.to_float(drawn.picture[None]))), drawn.latent
-    residuals = [_residual(model, z, target) for z in path.latents[:-1]]
-    at_true = _residual(model, true, target)
+    residuals = [decoder_residual(model, z, target) for z in path.latents[:-1]]
+    at_true = decoder_residual(model, true, target)
     betas = [cocoercivity(r, z, true) for r, z in zip(residuals, path.latents, strict=False)]
     strict = [cocoercivity(r - at_true, z, true) for r, z in zip(residuals, path.latents, strict=False)]
     above = [k for k, r in enumerate(residuals) if k == 0 or float(r.norm()) > float(at_true.norm())]
@@ -149,10 +148,6 @@ def _walk(bench: Bench, drawn: Drawn, name: str) -> Row:
         "end_db": end,
         "gain_db": end - start,
     }
-
-
-def _residual(model: LatentModel, z: Tensor, target: Tensor) -> Tensor:
-    return model.encode(model.decode(z).clamp(-1, 1)) - target
 
 
 def _shares(rows: Sequence[Row], name: str) -> list[str]:

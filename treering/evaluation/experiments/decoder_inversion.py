@@ -30,7 +30,7 @@ from .bench import Bench, Drawn, Row, Settings
 from .peak import peak
 from .rows import column, number, select
 from .statistics import holm, mean, p_text, paired
-from .watched import follow
+from .watched import follow, rate_text, runs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +68,7 @@ class Variant:
     @property
     def rate_text(self) -> str:
         """``0.1 scheduled`` or ``0.01 fixed``."""
-        return f"{self.rate:g} {'scheduled' if self.schedule == 'cosine' else 'fixed'}"
+        return rate_text(self.rate, self.schedule)
 
     @property
     def most(self) -> int:
@@ -160,8 +160,7 @@ def _errors(bench: Bench, variant: Variant, i: int) -> Iterator[Row]:
     drawn, model = bench.draw(i), bench.model_as(dtype(bench, variant.bits))
     follow(model, drawn.picture, variant.plan(1))  # the first call in a number type is slow
     budgets = variant.budgets(bench.settings)
-    runs = [(budget,) for budget in budgets] if variant.schedule == "cosine" else [budgets]
-    for group in runs:
+    for group in runs(variant.schedule, budgets):
         yield from _run(model, variant, drawn, i, group)
 
 

@@ -20,21 +20,20 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ... import editing, images, report
 from ...editing import Mask, Pictures
-from ...inversion import DEFAULT, METHODS, DecoderInversion, invert_decoder
+from ...inversion import DEFAULT, METHODS, DecoderInversion
 from ...models import LatentModel
 from ...watermark import FPR, GUIDANCE, STEPS, Detector
 from ..confusion import Rate
 from . import figures
 from .bench import PICTURES, Bench, Drawn, Settings
+from .readings import invert
 from .rows import Row, Value, column, number, select
 from .statistics import Mean, holm, mean, p_text, paired
-from .timing import timed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,9 +178,8 @@ def _latent(bench: Bench, drawn: Drawn, plan: DecoderInversion | None) -> tuple[
     """Latent ``[1, C, h, w]`` of a picture, and the seconds that it took."""
     if plan is None:
         return drawn.latent, None
-    pixels = torch.from_numpy(images.to_float(drawn.picture[None]))
-    solution, seconds = timed(bench.model, lambda: invert_decoder(bench.model, pixels, plan))
-    return solution.value, seconds
+    latent, _, seconds = invert(bench.model, drawn.picture, plan)
+    return latent, seconds
 
 
 def _all(picture: _Picture, z: Tensor) -> Iterator[tuple[float, Mask, Pictures | None]]:

@@ -13,8 +13,19 @@ from torch import Tensor
 from ... import images
 from ...inversion import DecoderInversion, invert_decoder
 from ...models import LatentModel
+from ...solvers import Rates
 from ...types import Solution
 from .timing import finish, timed
+
+
+def rate_text(rate: float, schedule: Rates) -> str:
+    """``0.1 scheduled`` or ``0.01 fixed``."""
+    return f"{rate:g} {'scheduled' if schedule == 'cosine' else 'fixed'}"
+
+
+def runs(schedule: Rates, budgets: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Which budgets one path serves: all of them at a fixed rate, each its own where the rate depends on it."""
+    return [(budget,) for budget in budgets] if schedule == "cosine" else [budgets]
 
 
 class Watched(LatentModel):
