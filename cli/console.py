@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import math
 import sys
@@ -67,6 +68,13 @@ def _os_sentence(error: OSError) -> str:
 
 def _place(error: OSError) -> str:
     return shown(str(error.filename)) if error.filename is not None else "A file"
+
+
+def print_anything() -> None:
+    """A letter that the terminal's encoding lacks is printed as its number, and is no reason to stop."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(text: str) -> None:

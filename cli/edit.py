@@ -14,9 +14,6 @@ import click
 
 from .console import Failure, emit, shown
 from .options import (
-    GUIDANCE,
-    STEPS,
-    FiniteRange,
     ModelChoice,
     Seed,
     decoder_inversion,
@@ -24,11 +21,13 @@ from .options import (
     force_option,
     inversion_options,
     json_option,
+    sampling_options,
 )
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from treering.images import Picture
     from treering.models import LatentModel
 
 WHITE = 128
@@ -82,10 +81,7 @@ class Task:
 @click.option("--seed", type=Seed(), metavar="N", show_default="random", help="Another seed makes another edit.")
 @demo_model_options
 @inversion_options
-@click.option("--steps", type=click.IntRange(1, 1000), default=STEPS, metavar="N", help="Sampler steps.")
-@click.option(
-    "--guidance", type=FiniteRange(0, 100), default=GUIDANCE, metavar="X", help="How closely to follow the prompt."
-)
+@sampling_options
 @force_option("Overwrite a picture that exists.")
 @json_option
 def command(
@@ -110,7 +106,8 @@ def command(
     (see --method) and the decoder keeps apart what is apart. --paste keeps it to the last bit.
 
     IMAGE is a file or - for standard input. It is cropped and resized to the model's size if need be, and so is
-    the mask; grey from 128 up counts as white. A watermark may survive: `treering detect` tells.
+    the mask; grey from 128 up counts as white, and so does what is transparent. A watermark may survive:
+    `treering detect` tells.
 
     \b
     --json prints one object: file, image, mask, prompt, seed, open (share of the picture that could change), method,
@@ -172,11 +169,19 @@ def _fit(picture: Source, mask: Source, size: tuple[int, int]) -> Task:
     from treering import images
 
     seen, marked = (images.read(s.data, size, s.name) for s in (picture, mask))
-    white = marked.pixels.mean(-1) >= WHITE
+    white = _white(marked)
     if not white.any():
-        raise Failure(f"{mask.name} is black everywhere, so nothing may change; white marks what may.")
+        lost = _white(images.read(mask.data, name=mask.name)).any()
+        why = f"so small or so near the border that nothing is left of it at {size[1]}x{size[0]}"
+        what = f"The white in {mask.name} is {why}" if lost else f"{mask.name} is black everywhere"
+        raise Failure(f"{what}, so nothing may change; white marks what may.")
     also = (f"Mask: {note}" for note in marked.notes if note not in seen.notes)  # the same crop is told once
     return Task(seen.pixels, white, (*seen.notes, *also))
+
+
+def _white(mask: Picture) -> NDArray[Any]:
+    white: NDArray[Any] = mask.pixels.mean(-1) >= WHITE
+    return white
 
 
 def _write(picture: NDArray[Any], path: Path, force: bool) -> None:

@@ -18,9 +18,6 @@ import click
 from . import manifest as manifests
 from .console import Failure, clear_line, emit, on_terminal, say, shown
 from .options import (
-    GUIDANCE,
-    STEPS,
-    FiniteRange,
     Key,
     ModelChoice,
     Seed,
@@ -28,6 +25,7 @@ from .options import (
     json_option,
     keyring_option,
     model_options,
+    sampling_options,
     user_keyring,
 )
 
@@ -58,6 +56,7 @@ class Target:
     """Where things go."""
 
     files: tuple[Path, ...]
+    numbered: bool  # names that may change if somebody else takes them meanwhile
     manifest: Path | None
     replaced: frozenset[str]  # rows of the manifest that give way to new ones
     force: bool
@@ -105,10 +104,7 @@ class Target:
 )
 @keyring_option
 @model_options
-@click.option("--steps", type=click.IntRange(1, 1000), default=STEPS, metavar="N", help="Sampler steps.")
-@click.option(
-    "--guidance", type=FiniteRange(0, 100), default=GUIDANCE, metavar="X", help="How closely to follow the prompt."
-)
+@sampling_options
 @force_option("Overwrite a picture that exists.")
 @json_option
 def command(
@@ -149,7 +145,7 @@ def command(
     files = _files(output, job.count, force)
     replaced = manifests.check(manifest, files, force) if manifest else frozenset[str]()
     make, captions = _prepare(job, ring, model)
-    _run(job, Target(files, manifest, replaced, force, as_json), make, captions)
+    _run(job, Target(files, not _one_file(output), manifest, replaced, force, as_json), make, captions)
 
 
 def _count(count: int | None, prompts: int) -> int:
@@ -163,11 +159,20 @@ def _count(count: int | None, prompts: int) -> int:
 
 def _files(output: Path, count: int, force: bool) -> tuple[Path, ...]:
     """Names of the pictures to come; everything that can be refused is refused now, before work is done."""
-    if output.suffix.lower() == ".png" and not output.is_dir():
+    if _one_file(output):
         return (_single(output, count, force),)
     _check_folder(output)
-    start = 1 + max((_number(path.name) for path in output.iterdir()), default=0)
+    start = _next(output)
     return tuple(output / f"picture-{number:04d}.png" for number in range(start, start + count))
+
+
+def _one_file(output: Path) -> bool:
+    return output.suffix.lower() == ".png" and not output.is_dir()
+
+
+def _next(folder: Path) -> int:
+    """The number after the largest in the folder."""
+    return 1 + max((_number(path.name) for path in folder.iterdir()), default=0)
 
 
 def _number(name: str) -> int:
@@ -276,15 +281,29 @@ def _run(job: Job, target: Target, make: Make, captions: Sequence[str]) -> None:
 
 
 def _one(job: Job, target: Target, make: Make, seed: int, file: Path, caption: str) -> dict[str, Any]:
-    from treering import images
-
     started = time.perf_counter()
-    images.write(make(seed, caption), file, overwrite=target.force)
+    file = _write(make(seed, caption), file, target)
     record = {"file": str(file), "prompt": caption, "seconds": round(time.perf_counter() - started, 3)}
     if target.manifest is None:
         return record
     manifests.add(target.manifest, file, job.key, target.replaced)
     return record | {"key": job.key, "seed": seed}
+
+
+def _write(picture: NDArray[Any], file: Path, target: Target) -> Path:
+    """Write the picture and tell where: under the next free number, if another process took this one meanwhile."""
+    from treering import images
+    from treering.errors import ImageError
+
+    while True:
+        try:
+            images.write(picture, file, overwrite=target.force and not target.numbered)
+        except ImageError:
+            if not (target.numbered and os.path.lexists(file)):
+                raise
+            file = file.with_name(f"picture-{_next(file.parent):04d}.png")
+        else:
+            return file
 
 
 def _print(record: dict[str, Any], as_json: bool) -> None:

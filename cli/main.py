@@ -9,7 +9,7 @@ import click
 
 import treering
 
-from .console import sentences
+from .console import print_anything, sentences
 
 COMMANDS = {
     "embed": "Make pictures that carry the mark of a class.",
@@ -43,6 +43,7 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a subcommand; what goes wrong is told in a sentence."""
+        print_anything()
         with sentences():
             return super().invoke(ctx)
 

@@ -227,6 +227,22 @@ _RUNNING: tuple[Decorator, ...] = (
 )
 
 
+# How to make pictures
+
+
+def sampling_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--steps`` and ``--guidance``, given to the command under these names."""
+    return apply(function, _SAMPLING)
+
+
+_SAMPLING: tuple[Decorator, ...] = (
+    click.option("--steps", type=click.IntRange(1, 1000), default=STEPS, metavar="N", help="Sampler steps."),
+    click.option(
+        "--guidance", type=FiniteRange(0, 100), default=GUIDANCE, metavar="X", help="How closely to follow the prompt."
+    ),
+)
+
+
 # How to invert the decoder
 
 

@@ -38,8 +38,18 @@ RESULTS = "treering-results"
 _COMPLAINTS = 20
 
 
+class Source(click.Path):
+    """A path with a name: Python takes an empty one, as of a variable that is not set, for the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, or a usage error."""
+        if value == "":
+            self.fail("An empty name is no folder; . is the current one.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @click.command(short_help="Check a folder of pictures and count what is found.")
-@click.argument("source", type=click.Path(path_type=Path), metavar="FOLDER|MANIFEST")
+@click.argument("source", type=Source(path_type=Path), metavar="FOLDER|MANIFEST")
 @click.option(
     "--labels",
     metavar="folders|FILE|none",

@@ -20,7 +20,7 @@ from PIL import Image
 
 from treering import __version__, inversion, models, verification, watermark
 from treering.keys import KINDS, Keyring, Pattern
-from treering_cli import console, manifest, options
+from treering_cli import console, embed, manifest, options
 from treering_cli.main import COMMANDS, main
 
 Run = Callable[..., Result]
@@ -83,6 +83,14 @@ HELP = {" ".join(words) or "treering": (words, command) for words, command in ev
 
 def test_version(run: Run) -> None:
     assert run("--version").output == f"treering, version {__version__}\n"
+
+
+@pytest.mark.parametrize(("encoding", "seen"), [("utf-8", "café ∞"), ("latin-1", "café \\u221e")])
+def test_letters_that_the_terminal_lacks(home: Path, encoding: str, seen: str) -> None:
+    program = "import click, sys; from treering_cli.console import print_anything as p; p(); click.echo('café ∞')"
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+    assert done.stdout.decode(encoding) == f"{seen}\n"
 
 
 def test_no_command_is_wrong_usage(run: Run) -> None:
@@ -294,6 +302,10 @@ def test_too_many_classes(run: Run) -> None:
         ),
         (["keys", "new", "--channels", "1,1"], "Invalid value for '--channels': '1,1' names a channel twice."),
         (["verify"], "Missing argument 'FOLDER|MANIFEST'."),
+        (
+            ["verify", ""],
+            "Invalid value for 'FOLDER|MANIFEST': An empty name is no folder; . is the current one.",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -327,6 +339,14 @@ class TestEmbed:
         own()
         picture("a.png")
         fails(run("embed", "--key", 1, "--output", "a.png"), "a.png exists already; use --force to overwrite it.")
+
+    @pytest.mark.parametrize("force", [False, True])
+    def test_a_number_that_another_process_took_meanwhile(self, home: Path, force: bool) -> None:
+        target = embed.Target((home / "picture-0001.png",), True, None, frozenset(), force, False)
+        before = picture("picture-0001.png").read_bytes()
+        written = [embed._write(np.zeros((8, 8, 3), np.uint8), target.files[0], target) for _ in range(2)]
+        assert written == [home / "picture-0002.png", home / "picture-0003.png"]
+        assert Path("picture-0001.png").read_bytes() == before
 
     def test_a_folder_that_is_a_file(self, run: Run) -> None:
         own()

@@ -364,7 +364,11 @@ def test_a_mask_loses_the_margins_that_its_picture_loses(run: Run) -> None:
     wide[:, :60] = 255
     save("a.png", wide)
     save("mask.png", wide)
-    fails(run(*WORDS), "mask.png is black everywhere, so nothing may change; white marks what may.")
+    sentence = (
+        "The white in mask.png is so small or so near the border that nothing is left of it at 256x256, "
+        "so nothing may change; white marks what may."
+    )
+    fails(run(*WORDS), sentence)
 
 
 @pytest.mark.usefixtures("demo")
@@ -483,6 +487,7 @@ def test_pictures_that_were_lost_are_left_out_of_both_sides(tmp_path: Path) -> N
     assert "encoder: 1 of 4 edits gave numbers that are not finite, and are left out." in text
     line = line_of(text, "| treering's default | 10% |")
     assert "| 3/3 |" in line
+    assert "- 10% may change: 3 of 3 right after the edit, 3 before (not significantly fewer, p = 1)" in text
     assert "| 5.2 ± 0.6 (" in line  # of the pictures 2 and 3
     lost = [row if row["method"] == experiment.ENCODER else row | missing for row in rows]
     assert "| 0/0 |" in line_of(experiment.EXPERIMENT.table(lost), "| treering's default | 10% |")

@@ -10,15 +10,16 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treering import inversion
+from treering import images, inversion
 from treering.errors import InputError
-from treering.evaluation import experiments
+from treering.evaluation import experiments, sizes
 from treering.evaluation.experiments import ablation, bench, convergence, decoder_inversion, figures, statistics
 from treering.evaluation.experiments import peak as peak_room
 from treering.evaluation.experiments.bench import Settings, run
 from treering.evaluation.experiments.peak import peak
 from treering.evaluation.experiments.watched import follow
 from treering.inversion import DecoderInversion
+from treering.models import published
 from treering.solvers import Anderson, ForwardStep, InertialKM, solve
 from treering_cli.main import main
 
@@ -143,6 +144,12 @@ def test_paired_tests():
     assert statistics.paired([1.0, 2.0, 4.0, 3.5], [0.0, 0.9, 3.2, 2.4]) < 0.001
 
 
+def test_a_setting_is_chosen_on_the_other_pictures():
+    values = {"a": [0.0, 9.0, 9.0], "b": [1.0, 1.0, 1.0], "c": [math.nan, 0.0, 0.0]}
+    assert statistics.chosen_elsewhere(values) == [1e9, 1.0, 1.0]  # c wins for the first picture alone, and fails it
+    assert statistics.chosen_elsewhere({"a": [2.0], "b": [1.0]}) == [1.0]
+
+
 def test_a_line_is_found_with_its_interval():
     rng = np.random.default_rng(1)
     x = rng.uniform(0, 1, 200)
@@ -150,6 +157,21 @@ def test_a_line_is_found_with_its_interval():
     assert fit.low < -3 < fit.high
     assert fit.high - fit.low < 0.3
     assert fit.r < -0.9
+
+
+def test_one_point_carries_a_line_but_not_a_rank_correlation():
+    x, y = [*np.linspace(0, 0.1, 9).tolist(), 5.0], [1.0, 2.0, 1.5, 1.2, 2.1, 1.1, 1.9, 1.4, 1.6, -9.0]
+    assert statistics.line(x, y).p_value < 1e-6
+    assert statistics.ranks(x, y).p_value > 0.3
+    assert math.isnan(statistics.ranks([1, 2, 3], [1, 3, 2]).low)
+
+
+def test_the_interval_of_a_rank_correlation_covers_it_as_often_as_it_says():
+    rng = np.random.default_rng(2)
+    true = 6 / math.pi * math.asin(0.6 / 2)  # Spearman's of a normal pair of correlation 0.6
+    draws = [rng.multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], 24).T for _ in range(1000)]
+    found = [statistics.ranks(x.tolist(), y.tolist()) for x, y in draws]
+    assert np.mean([r.low <= true <= r.high for r in found]) == pytest.approx(0.95, abs=0.02)
 
 
 @given(st.lists(st.tuples(st.floats(0, 9), st.floats(-9, 9)), min_size=1, max_size=12))
@@ -234,6 +256,34 @@ def test_theorem_2_without_inertia_is_theorem_1():
     assert convergence.needed("inertial KM", 0.7, 0.3) > convergence.needed("forward step", 0.7)
 
 
+# ------------------------------------------------------------------------- published sizes
+
+
+def test_networks_have_the_published_sizes():
+    vae, unet = published.networks(published.SIZES["Stable Diffusion 2.1"])
+    millions = [sum(p.numel() for p in network.parameters()) / 1e6 for network in (vae, unet)]
+    assert millions == pytest.approx([83.7, 865.9], abs=0.1)
+
+
+def test_every_part_is_measured_at_a_small_size(monkeypatch):
+    monkeypatch.setattr(published, "CHANNELS", (32, 32, 64, 64))
+    monkeypatch.setattr(published, "WIDTHS", (32, 32, 32, 32))
+    unet = {"cross_attention_dim": 32, "attention_head_dim": 8}
+    monkeypatch.setitem(published.SIZES, "LaVie", published.Size((64, 128), 2, (32, 1, 2), unet))
+    monkeypatch.setattr(sizes, "_no_more_than_there_is", lambda: None)  # this process goes on
+    costs = {part: sizes._measure("cpu", 1, "LaVie", "float32", 2, part) for part in sizes.PARTS}
+    assert costs[sizes.BASED].above > costs[sizes.FREE].above > 0
+    assert costs[sizes.FREE].seconds > costs[sizes.ENCODER].seconds > 0
+    assert len({cost.weights for cost in costs.values()}) == 1
+
+
+def test_a_part_that_needs_more_memory_than_there_is_says_so(monkeypatch):
+    monkeypatch.setattr(sizes, "random_model", lambda *how: torch.empty(1 << 50))  # a petabyte
+    with pytest.raises(MemoryError):
+        sizes._measure("cuda", 1, "LaVie", "float32", 1, sizes.FREE)
+    assert sizes._cells(sizes.Cost(*[math.nan] * 4))[0] == "out of memory"
+
+
 # ------------------------------------------------------------------------ on the demo model
 
 
@@ -289,6 +339,59 @@ def test_few_forward_steps_beat_the_paper_at_as_many(small, tmp_path):
     decoder_inversion.EXPERIMENT.figure(rows, tmp_path)
 
 
+def point(family, budget, seconds, error, picture=0):
+    name = decoder_inversion.Variant(family, 32, 0.1, "cosine").name
+    return {"picture": picture, "method": name, "iterations": budget, "nmse_db": error, "seconds": seconds}
+
+
+def test_the_headlines_of_the_paper():
+    rows = [
+        *(point("gradient-based", n, n / 5, error) for n, error in ((10, -15), (50, -20), (100, -25))),
+        *(point("gradient-free", n, n / 10, error) for n, error in ((10, -19), (20, -21))),
+        {"family": "gradient-free", "bits": 32, "peak_mb": 9, "model_mb": 1, "above_mb": 1},
+        {"family": "gradient-based", "bits": 32, "peak_mb": 9, "model_mb": 1, "above_mb": 8},
+    ]
+    said = decoder_inversion._gained(rows)
+    assert "up to 5 times as fast to an error as small (at -20.0 dB)" in said  # 2 s against 10
+    assert "at equal time at most 6.0 dB better (at 2 s)" in said
+    assert "88% less memory" in said
+    slow = [row | {"nmse_db": -9} if "free" in row.get("method", "") else row for row in rows]
+    assert "never at an error as small; at equal time at most 6.0 dB worse (at 2 s)" in decoder_inversion._gained(slow)
+
+
+def test_gradient_free_against_gradient_based_picture_by_picture():
+    gaps = enumerate((1.0, 1.2, 0.9, 1.1))
+    errors = ((i, (("gradient-free", -20 - gap), ("gradient-based", -20))) for i, gap in gaps)
+    rows = [point(family, 20, 1, error, i) for i, pair in errors for family, error in pair]
+    table = decoder_inversion._against_gradient(rows)
+    assert "-1.1 ± 0.2 dB (p = " in table
+    assert table.count("dB (p") == 1
+
+
+def test_no_memory_is_a_row_and_not_the_end(small, monkeypatch):
+    def full(*how):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(decoder_inversion, "follow", full)
+    rows = decoder_inversion.EXPERIMENT.measure(small, "picture 0: gradient-based, 32 bit, 0.1 scheduled")
+    assert [row["status"] for row in rows] == ["out of memory"] * 2
+    assert "out of memory" in decoder_inversion._long_table(rows)
+
+
+def residual(bench, z):
+    pixels = torch.from_numpy(images.to_float(bench.draw(0).picture[None]))
+    return inversion.decoder_residual(bench.model, z, bench.model.encode(pixels))
+
+
+def test_inertial_km_ends_with_a_step_that_is_not_extrapolated(small):
+    start, extrapolated, end = follow(
+        small.model, small.draw(0).picture, DecoderInversion(InertialKM(0.5, 0.3), 2)
+    ).latents
+    first = start - 0.5 * residual(small, start)
+    assert torch.allclose(extrapolated, first + 0.3 * (first - start), atol=1e-5)
+    assert torch.allclose(end, extrapolated - 0.5 * residual(small, extrapolated), atol=1e-5)
+
+
 def test_ablation_and_convergence_by_command(tmp_path):
     for name in ("ablation", "convergence"):
         folder = tmp_path / name
@@ -301,6 +404,7 @@ def test_ablation_and_convergence_by_command(tmp_path):
             ["figure.png", "figure.svg", "rows.csv", "rows.jsonl", "settings.json", "table.md"]
         )
     assert "forward step, each at its best rate" in (tmp_path / "ablation" / "table.md").read_text()
+    assert "too few pictures" in (tmp_path / "convergence" / "table.md").read_text()
     assert "1/1" in (tmp_path / "convergence" / "table.md").read_text()
     assert len(ablation.SETTINGS) == 16
 

@@ -74,6 +74,7 @@ def test_the_table_counts():
     assert [cell.split()[0] for cell in line(table, "unknown", "marked", "right key")] == ["12/12", "11/12", "12/12"]
     assert [cell.split()[0] for cell in line(table, "unknown", "marked", "none")] == ["0/12", "1/12", "0/12"]
     assert [cell.split()[0] for cell in line(table, "known", "unmarked", "a key found")] == ["0/12", "0/12", "1/12"]
+    assert line(table, "any", "of it the model's weights, MB") == ["60"] * len(METHODS)
     assert line(table, "gradient-free")[0] == "[1 0 3; 0 1 3; 3 0 1]"
     assert line(table, "gradient-free")[3] == "[4 0 0; 0 4 0; 0 0 4]"  # gain fitted, prompt known
 
@@ -115,17 +116,23 @@ def test_memory_that_did_not_suffice_is_unknown():
 
 def test_the_words_say_what_is_significant():
     table = classification.EXPERIMENT.table(made_up())
-    said = "treering was more often right than gradient-free, 12 against 3 of 12; the difference is significant at 5 %"
-    assert f"Prompt unknown: {said} (corrected p = 0.031)" in table  # 9 pictures against 0: p = 2/2^9, times 8 tests
+    said = (
+        "Prompt unknown: treering, closed set (paper), was more often right than gradient-free, 12 against 3 of 12; "
+        "the difference is significant at 5 %"
+    )
+    assert f"{said} (corrected p = 0.031)" in table  # 9 pictures against 0: p = 2/2^9, times 8 tests
+    said = "gradient-free, gain fitted, was more often right than closed set (paper), 12 against 3 of 12"
+    assert f"Prompt known: {said}; the difference is significant at 5 % (corrected p = 0.039)" in table  # times 10
     assert "gradient-based took 3 times what gradient-free took" in table
     assert "was wrong in 9 of 60 readings, 6 times with key 2, the one of least energy; with a gain fitted, 0" in table
-    assert "Not significant does not mean equal" not in table
+    assert "16 of 26 comparisons are not significant. That does not mean equal: 12 pictures show" in table
 
 
 def test_a_small_difference_is_not_called_significant():
     table = classification.EXPERIMENT.table(made_up(lambda method, prompt, i: method != FREE or i > 2))
-    assert "12 against 9 of 12; the difference is not significant (corrected p = 1)" in table
-    assert "12 pictures show large differences only" in table
+    lined = line(table, "closed set (paper)", "treering", "known")
+    assert lined == ["12/12", "gradient-free", "9/12", "0.25", "1", "not significant"]
+    assert "26 of 26 comparisons are not significant" in table
     assert "significant at 5 %" not in table
 
 
@@ -137,12 +144,14 @@ def test_holms_correction():
 def test_the_figure_shows_the_counts():
     page = classification.EXPERIMENT.figure(made_up(), None)
     panels = [axes for axes in page.axes if axes.texts]
-    assert len(panels) == 2 * (len(METHODS) + 1)
+    assert len(panels) == 4 * (len(METHODS) + 1) - 1  # and a note
     counts = [[text.get_text() for text in axes.texts if text.get_text().isdigit()] for axes in panels]
     assert counts[3] == ["1", "0", "3", "0", "1", "3", "3", "0", "1"]
     assert counts[5] == ["4", "0", "0", "0", "0", "4", "0", "0", "0", "0", "4", "0", "0", "0", "0", "12"]
     assert panels[3].get_title() == "25 % right (3/12)"
-    assert panels[11].get_title() == "96 % right (23/24)"
+    assert panels[9].get_title() == "100 % right (12/12)"  # gain fitted
+    known = panels[2 * (len(METHODS) + 1) + len(METHODS)]
+    assert known.get_title() == "100 % right (12/12)\n8 % false (1/12)"
 
 
 @pytest.fixture

@@ -66,7 +66,8 @@ class ForwardStep:
 class InertialKM:
     """y = x + alpha (x - x_before), x <- y - rho r(y): inertial Krasnoselskii-Mann (Hong et al. 2024, eq. (5)).
 
-    The iterates that the driver sees are the extrapolated points ``y``.
+    The iterates that the driver sees are the extrapolated points ``y``, where the residual is needed; the last
+    step of the budget is not extrapolated, so that what is returned then is ``x``.
     """
 
     rho: float = 1.0
@@ -78,11 +79,10 @@ class InertialKM:
         return {"x": x}
 
     def step(self, state: State, x: Tensor, r: Tensor, progress: tuple[int, int]) -> Tensor:
-        """One forward step from the extrapolated point, then the next extrapolation."""
-        new = x - self.rho * factor(self.schedule, *progress) * r
-        extrapolated = new + self.alpha * (new - state["x"])
-        state["x"] = new
-        return extrapolated
+        """One forward step from the extrapolated point, then the next extrapolation if there is one."""
+        (k, budget), new = progress, x - self.rho * factor(self.schedule, *progress) * r
+        before, state["x"] = state["x"], new
+        return new if k + 1 == budget else new + self.alpha * (new - before)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import io
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -30,6 +29,7 @@ from ..models import LatentModel
 from ..models.demo.quality import distance
 from ..solvers import Adam, Anderson, ForwardStep, InertialKM
 from .confusion import wilson
+from .experiments.timing import timed
 
 Pictures = NDArray[np.uint8]
 Note = Callable[[str], None]
@@ -139,9 +139,7 @@ def _invert(
 ) -> tuple[float, ...]:
     """NMSE in dB, evaluations, seconds, log10 p."""
     detector = watermark.Detector(model, keyring, plan)
-    started = time.perf_counter()
-    solution = detector.latent(picture[None])
-    seconds = time.perf_counter() - started
+    solution, seconds = timed(model, lambda: detector.latent(picture[None]))
     log10_p = detector.match(detector.noise(solution.value))[0].log10_p
     return decibel(solution.value, true), float(solution.evaluations[0]), seconds, log10_p
 
@@ -366,7 +364,7 @@ def null(model: LatentModel, keyring: Keyring, output: Path, count: int, note: N
     names = [*(f"unmarked {i + 1}" for i in range(count)), "marked with another secret", "plain grey"]
     for name, picture in zip(names, [*drawn, marked, grey], strict=True):
         noise = detector.noise(detector.latent(picture[None]).value)
-        means = rings.read(rings.coefficients(noise, cells), cells).numpy()
+        means = rings.read(rings.coefficients(noise.cpu(), cells), cells).numpy()
         blocks = other.blocks(range(secrets))  # classes of another secret are as random as other secrets
         z = np.concatenate(
             [matching.scores(means, values, keyring.weights(), keyring.pattern.real)[0] for _, values in blocks]

@@ -66,6 +66,12 @@ class LatentModel:
         device: torch.device = self.vae.device
         return device
 
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes that the networks take."""
+        networks = (self.vae, self.unet, self.text_encoder)
+        return sum(t.numel() * t.element_size() for net in networks for t in (*net.parameters(), *net.buffers()))
+
     @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change with the weights, their configuration or the scheduler.
@@ -195,7 +201,7 @@ def load(name: str = "demo", device: str = "cpu", dtype: str = "float32", downlo
     folder = WEIGHTS if name == "demo" else Path(name)
     if not (folder / "model_index.json").is_file():
         folder = _from_hub(name, download)
-    with _quiet():
+    with quiet():
         model = _from_folder(name, folder)
         try:
             return model.to(device, dtype)
@@ -293,7 +299,7 @@ def _settings(config: Any) -> bytes:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The libraries' own notices are not for our users."""
     import diffusers
     import transformers

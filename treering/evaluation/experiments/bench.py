@@ -25,6 +25,7 @@ from ...models import LatentModel, load
 from ..studies import SECRET, words
 from . import figures
 from .rows import Row as Row
+from .timing import exact_float32
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -179,6 +180,7 @@ def run(
     """
     if experiment.largest:
         settings = replace(settings, iterations=settings.iterations[-1:])
+    exact_float32()
     bench, units = Bench(settings, output), experiment.units(settings)
     busy = f"Another experiment is writing to {output}; wait for its end or choose another folder."
     with files.locked(output, busy), files.Journal(output / ROWS) as journal:

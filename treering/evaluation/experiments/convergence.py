@@ -40,7 +40,7 @@ from ..studies import decibel
 from . import figures
 from .bench import Bench, Drawn, Row, Settings
 from .rows import column
-from .statistics import Line, band, line, mean
+from .statistics import Line, band, line, mean, ranks
 from .watched import follow
 
 if TYPE_CHECKING:
@@ -111,15 +111,26 @@ EXPERIMENT = Convergence()
 _SHARES = (
     "method",
     "theorem asks for",
-    "least cocoercivity, mean",
+    "least cocoercivity, median (quartiles)",
     "of r - r(z*)",
     "pictures that satisfy it",
     "95 % interval",
     "least at the start",
 )
-_FITS = ("method", "against the least cocoercivity", "mean, dB", "slope, dB per unit", "r", "p")
+_FITS = (
+    "method",
+    "against the least cocoercivity",
+    "mean, dB",
+    "slope, dB per unit",
+    "r",
+    "p",
+    "rank correlation",
+    "its p",
+)
 _CAVEAT = (
-    "Slopes are least-squares fits over pictures with their 95 % intervals. Where the cocoercivity is least at the "
+    "Slopes are least-squares fits over pictures with their 95 % intervals, r is Pearson's: one picture far from "
+    "the others can make both. It counts little in Spearman's rank correlation, which stands beside them; p-values are "
+    "not corrected for being four. Where the cocoercivity is least at the "
     "start of the iterations, it tells how good the encoder's guess was, and a relation to the final distance need "
     "not be one of cause; the gain of the iterations over the encoder is fitted beside it for that reason."
 )
@@ -155,8 +166,13 @@ def _shares(rows: Sequence[Row], name: str) -> list[str]:
     count, total = sum(value > needed(name) for value in least), len(least)
     low, high = wilson(count, total)
     starts = sum(at == 0 for at in column(rows, "least_at", method=name))
-    cells = [name, f"{needed(name):.2f}", mean(least).text(), mean(strict).text()]
+    cells = [name, f"{needed(name):.2f}", _quartiles(least), _quartiles(strict)]
     return [*cells, f"{count}/{total}", f"{low:.0%} to {high:.0%}", f"{starts}/{total}"]
+
+
+def _quartiles(values: Sequence[float]) -> str:
+    low, middle, high = np.nanquantile(values, (0.25, 0.5, 0.75))
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _points(rows: Sequence[Row], name: str, what: str) -> tuple[list[float], list[float]]:
@@ -167,15 +183,18 @@ def _points(rows: Sequence[Row], name: str, what: str) -> tuple[list[float], lis
 
 
 def _fit(x: Sequence[float], y: Sequence[float]) -> Line | None:
-    return line(x, y) if len(x) > 2 and np.ptp(x) > 0 else None
+    return line(x, y) if len(x) > 2 and np.ptp(x) > 0 and np.ptp(y) > 0 else None
 
 
 def _fit_row(rows: Sequence[Row], name: str, what: str) -> list[str]:
     x, y = _points(rows, name, what)
     fit, cells = _fit(x, y), [name, _WHAT[what], mean(y).text(1) if y else ""]
     if fit is None:
-        return [*cells, "too few pictures", "", ""]
-    return [*cells, f"{fit.slope:.1f} ({fit.low:.1f} to {fit.high:.1f})", f"{fit.r:.2f}", f"{fit.p_value:.2g}"]
+        return [*cells, "too few pictures", "", "", "", ""]
+    cells += [f"{fit.slope:.1f} ({fit.low:.1f} to {fit.high:.1f})", f"{fit.r:.2f}", f"{fit.p_value:.2g}"]
+    rank = ranks(x, y)
+    between = "" if math.isnan(rank.low) else f" ({rank.low:.2f} to {rank.high:.2f})"
+    return [*cells, f"{rank.value:.2f}{between}", f"{rank.p_value:.2g}"]
 
 
 def _draw(axes: Any, rows: Sequence[Row], name: str, look: figures.Look) -> None:
@@ -186,7 +205,9 @@ def _draw(axes: Any, rows: Sequence[Row], name: str, look: figures.Look) -> None
     if fit is not None:
         at = np.linspace(min(x), max(x), 50)
         low, middle, high = band(x, y, at)
-        axes.plot(at, middle, color=look.colour, linewidth=1.2, label=f"fit, r = {fit.r:.2f}")
+        axes.plot(
+            at, middle, color=look.colour, linewidth=1.2, label=f"fit, r = {fit.r:.2f} (ranks: {ranks(x, y).value:.2f})"
+        )
         axes.fill_between(at, low, high, color=look.colour, alpha=0.15, linewidth=0, label="95 % interval")
     figures.plain(axes, "least cocoercivity over the iterations", "", name)
     axes.legend(fontsize=7, frameon=False)

@@ -8,10 +8,14 @@ of the decoder inversion alone.
 The published gradient-based inversion cannot run in 16 bit because its gradients underflow.  That is the
 gradient of the *mean* squared error: divided by the 10^5 to 10^6 numbers of a picture it is too small for
 float16.  The sum's is not, and Adam does not care for the scale; so it runs here, and both are shown.
+
+Scheduled rates depend on the budget, so that every budget is a run of its own; a fixed rate is one run, which
+also tells what its first few iterations do.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,9 +31,9 @@ from ...solvers import Adam, Anderson, ForwardStep, Method, Rates
 from ..studies import decibel
 from . import figures
 from .bench import Bench, Drawn, Row, Settings
-from .peak import peak
-from .rows import column, number, select
-from .statistics import holm, mean, p_text, paired
+from .peak import out_of_memory, peak
+from .rows import Value, column, number, select
+from .statistics import chosen_elsewhere, holm, mean, p_text, paired
 from .watched import follow, rate_text, runs
 
 if TYPE_CHECKING:
@@ -46,9 +50,11 @@ FREE, BASED, OURS, PLAIN, ANDERSON, ENCODER = (
     "encoder",
 )
 RATES: tuple[tuple[float, Rates], ...] = ((0.1, "cosine"), (0.01, "fixed"))
-"""The paper's two: 0.1 with the schedule, and 0.01 fixed."""
+"""The two of the paper's Table S1: 0.1 with the schedule, and 0.01 fixed."""
+FREE_RATES: tuple[tuple[float, Rates], ...] = (*RATES, (0.01, "cosine"))
+"""With that of its Table 2, in 32 bit, which is :data:`treering.inversion.METHODS`' ``adam``."""
 FEW = (1, 2, 3, 5, 8)
-"""Iterations at which the fast methods are shown."""
+"""Iterations at which the fast methods are shown, and in 32 bit the others that run at a fixed rate."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,8 @@ class Variant:
     def budgets(self, settings: Settings) -> tuple[int, ...]:
         """Iterations at which the error is noted; 0 where the method knows by itself."""
         if self.family in (FREE, BASED):
-            return settings.iterations
+            early = self.schedule == "fixed" and self.bits == 32
+            return tuple(sorted({*(FEW if early else ()), *settings.iterations}))
         return FEW if self.family in (PLAIN, ANDERSON) else (0,)
 
 
@@ -101,7 +108,8 @@ VARIANTS = {
         Variant(OURS),
         Variant(PLAIN),
         Variant(ANDERSON),
-        *(Variant(family, bits, *rate) for family in (FREE, BASED) for bits in (32, 16) for rate in RATES),
+        *(Variant(FREE, bits, *rate) for bits, rates in ((32, FREE_RATES), (16, RATES)) for rate in rates),
+        *(Variant(BASED, bits, *rate) for bits in (32, 16) for rate in RATES),
     )
 }
 
@@ -136,8 +144,9 @@ class DecoderInversionExperiment:
         return list(_errors(bench, variant, i))
 
     def table(self, rows: Sequence[Row]) -> str:
-        """Table S1's layout, then the fast methods, then what is significant."""
-        return "\n\n".join((_long_table(rows), _short_table(rows), _comparisons(rows), _underflow_table(rows)))
+        """Table S1's layout, then few iterations, what is significant, what is gained, and what underflows."""
+        parts = (_long_table(rows), _short_table(rows), _against_gradient(rows), _gained(rows), _comparisons(rows))
+        return "\n\n".join((*parts, _underflow_table(rows)))
 
     def figure(self, rows: Sequence[Row], folder: Path) -> Figure:
         """Error against time, and error against memory, with their Pareto fronts."""
@@ -158,13 +167,24 @@ EXPERIMENT = DecoderInversionExperiment()
 def _errors(bench: Bench, variant: Variant, i: int) -> Iterator[Row]:
     """Error after every budget; a fixed rate is one run, a scheduled one depends on its budget."""
     drawn, model = bench.draw(i), bench.model_as(dtype(bench, variant.bits))
-    follow(model, drawn.picture, variant.plan(1))  # the first call in a number type is slow
-    budgets = variant.budgets(bench.settings)
-    for group in runs(variant.schedule, budgets):
+    groups = runs(variant.schedule, variant.budgets(bench.settings))
+    with contextlib.suppress(torch.OutOfMemoryError):  # told by the rows
+        follow(model, drawn.picture, variant.plan(1))  # the first call in a number type is slow
+    for group in groups:
         yield from _run(model, variant, drawn, i, group)
 
 
 def _run(model: LatentModel, variant: Variant, drawn: Drawn, i: int, budgets: tuple[int, ...]) -> Iterator[Row]:
+    try:
+        yield from _rows(model, variant, drawn, i, budgets)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        nothing = {"evaluations": None, "nmse_db": None, "seconds": None, "status": "out of memory"}
+        yield from ({"picture": i, "method": variant.name, "iterations": budget, **nothing} for budget in budgets)
+
+
+def _rows(model: LatentModel, variant: Variant, drawn: Drawn, i: int, budgets: tuple[int, ...]) -> Iterator[Row]:
     path = follow(model, drawn.picture, variant.plan(max(budgets)))
     for budget in budgets:
         latent, seconds = path.after(budget or len(path.latents))
@@ -223,13 +243,16 @@ def _zeros(model: LatentModel, drawn: Drawn, loss: str) -> tuple[float, bool]:
 # -------------------------------------------------------------------------------------- table
 
 
-def _budgets(rows: Sequence[Row], families: Sequence[str]) -> list[int]:
-    names = {v.name for v in VARIANTS.values() if v.family in families}
+def _budgets(rows: Sequence[Row]) -> list[int]:
+    """Iterations that were asked for: those of the scheduled variants, which have no others."""
+    names = {v.name for v in VARIANTS.values() if v.schedule == "cosine"}
     return sorted({int(number(row, "iterations")) for row in rows if row.get("method") in names})
 
 
 def _cell(rows: Sequence[Row], name: str, budget: int) -> str:
     errors, seconds = (column(rows, what, method=name, iterations=budget) for what in ("nmse_db", "seconds"))
+    if any(map(math.isnan, seconds)):
+        return "out of memory"
     return f"{mean(errors).text(1)} dB, {np.median(seconds):.2g} s" if errors else ""
 
 
@@ -247,27 +270,35 @@ _MEMORY = ("peak MB", "peak less model MB", "peak above loaded MB")
 
 
 def _long_table(rows: Sequence[Row]) -> str:
-    budgets = _budgets(rows, (FREE, BASED))
+    budgets = _budgets(rows)
     header = ("method", "bits", "rate", *(f"{n} iterations" for n in budgets), *_MEMORY)
     table = [
         [v.family, str(v.bits), v.rate_text, *(_cell(rows, v.name, n) for n in budgets), *_memory_cells(rows, v)]
         for v in VARIANTS.values()
         if v.family in (FREE, BASED)
     ]
-    head = "Error of the latent (mean and 95 % interval over pictures) and median seconds:"
+    head = (
+        f"Error of the latent (mean and 95 % interval over {_count(rows)} pictures) and median seconds. 16 bit is "
+        "bfloat16 on a CPU and float16 on a GPU; gradient-based runs in it with the summed loss, as the gradient of "
+        "the published mean underflows (last table). Peak memory in a fresh process:"
+    )
     return f"{head}\n\n{report.markdown_table(header, table).rstrip()}"
 
 
 def _short_table(rows: Sequence[Row]) -> str:
-    families = (ENCODER, OURS, PLAIN, ANDERSON)
     table = []
     for variant in VARIANTS.values():
-        if variant.family in families:
+        if variant.bits == 32 and variant.schedule == "fixed":
             for budget in _iterations(rows, variant):
-                cell, memory = _cell(rows, variant.name, budget), _memory_cells(rows, variant)
-                table.append([variant.family, str(budget or _span(rows, variant)), cell, *memory])
-    head = "Beside the paper, 32 bit:"
+                if not variant.rate or budget in FEW:
+                    cell, memory = _cell(rows, variant.name, budget), _memory_cells(rows, variant)
+                    table.append([_label(variant), str(budget or _span(rows, variant)), cell, *memory])
+    head = "Few iterations, 32 bit:"
     return f"{head}\n\n{report.markdown_table(('method', 'iterations', 'error, time', *_MEMORY), table).rstrip()}"
+
+
+def _count(rows: Sequence[Row]) -> int:
+    return len({row["picture"] for row in rows if "nmse_db" in row})
 
 
 def _iterations(rows: Sequence[Row], variant: Variant) -> list[int]:
@@ -276,48 +307,111 @@ def _iterations(rows: Sequence[Row], variant: Variant) -> list[int]:
 
 def _span(rows: Sequence[Row], variant: Variant) -> str:
     """Evaluations that a method took by itself, such as ``2 to 3``."""
-    counts = [int(count) for count in column(rows, "evaluations", method=variant.name)]
-    return str(max(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    counts = sorted({f"{count:g}" for count in column(rows, "evaluations", method=variant.name)}, key=float)
+    return " to ".join(dict.fromkeys((counts[0], counts[-1])))
 
 
-def _best(rows: Sequence[Row], family: str, bits: int) -> tuple[str, int] | None:
-    """Variant and iterations of the least mean error in a family."""
-    means = {
-        (variant.name, budget): float(np.mean(column(rows, "nmse_db", method=variant.name, iterations=budget)))
+def _by_picture(rows: Sequence[Row], name: str, budget: int) -> dict[Value, float]:
+    return {row["picture"]: number(row, "nmse_db") for row in select(rows, method=name, iterations=budget)}
+
+
+def _pairs(first: dict[Value, float], second: dict[Value, float]) -> tuple[list[float], list[float]]:
+    """The values of the pictures that have both, where they are finite."""
+    both = [i for i in first if math.isfinite(first[i]) and math.isfinite(second.get(i, math.nan))]
+    return [first[i] for i in both], [second[i] for i in both]
+
+
+def _difference(pair: tuple[list[float], list[float]], p: float) -> str:
+    return f"{mean(np.subtract(*pair).tolist()).text(1)} dB ({p_text(p)})" if pair[0] else ""
+
+
+def _against_gradient(rows: Sequence[Row]) -> str:
+    """Gradient-free less gradient-based, at the same rate and as many iterations."""
+    budgets, lines = _budgets(rows), [(bits, rate) for bits in (32, 16) for rate in RATES]
+    pairs = [
+        _pairs(*(_by_picture(rows, Variant(family, bits, *rate).name, n) for family in (FREE, BASED)))
+        for bits, rate in lines
+        for n in budgets
+    ]
+    corrected = holm([paired(*pair) for pair in pairs])
+    cells = iter(_difference(pair, p) for pair, p in zip(pairs, corrected, strict=True))
+    table = [[str(bits), rate_text(*rate), *(next(cells) for _ in budgets)] for bits, rate in lines]
+    head = (
+        "Error of gradient-free less that of gradient-based after as many iterations (negative: gradient-free's is "
+        f"smaller), over the same pictures; p by paired t-tests with Holm's correction for all {len(pairs)}:"
+    )
+    header = ("bits", "rate", *(f"{n} iterations" for n in budgets))
+    return f"{head}\n\n{report.markdown_table(header, table).rstrip()}"
+
+
+def _gained(rows: Sequence[Row]) -> str:
+    """The three headlines of the paper, for gradient-free and for treering's default, over gradient-based in 32 bit."""
+    theirs = _family_points(rows, BASED, 32)
+    lines = []
+    for family, bits in ((FREE, 32), (FREE, 16), (OURS, 32)):
+        parts = [*_faster(_family_points(rows, family, bits), theirs), *_less_memory(rows, family, bits)]
+        if parts:
+            lines.append(f"- {family}, {bits} bit: {'; '.join(parts)}.")
+    return "Over gradient-based in 32 bit, any rate, mean errors and median times:\n\n" + "\n".join(lines)
+
+
+def _family_points(rows: Sequence[Row], family: str, bits: int) -> list[tuple[float, float]]:
+    """Seconds and error of every variant and budget."""
+    variants = [v for v in VARIANTS.values() if (v.family, v.bits) == (family, bits)]
+    return [(x, y) for v in variants for x, y, _ in _points(rows, v)]
+
+
+def _faster(ours: Sequence[tuple[float, float]], theirs: Sequence[tuple[float, float]]) -> Iterator[str]:
+    """At equal error, how much sooner at most; at equal time, how much better at most."""
+    sooner = [(t / min(fits), e) for t, e in theirs if (fits := [s for s, f in ours if f <= e])]
+    better = [(e - min(fits), t) for t, e in theirs if (fits := [f for s, f in ours if s <= t])]
+    if sooner:
+        ratio, error = max(sooner)
+        yield f"up to {ratio:.2g} times as fast to an error as small (at {error:.1f} dB)"
+    elif ours and theirs:
+        yield "never at an error as small"
+    if better:
+        gap, seconds = max(better)
+        how = f"{gap:.1f} dB better" if gap > 0 else f"{-gap:.1f} dB worse"
+        yield f"at equal time at most {how} (at {seconds:.2g} s)"
+
+
+def _less_memory(rows: Sequence[Row], family: str, bits: int) -> Iterator[str]:
+    ours, theirs = (column(rows, "above_mb", family=f, bits=b) for f, b in ((family, bits), (BASED, 32)))
+    if ours and theirs and ours[0] > 0 and theirs[0] > 0:
+        yield f"{report.percent(1 - ours[0] / theirs[0])} less memory above the loaded model"
+
+
+def _comparisons(rows: Sequence[Row]) -> str:
+    """treering's default against every family at its best, which is chosen on the other pictures."""
+    families = [pair for pair in dict.fromkeys((v.family, v.bits) for v in VARIANTS.values()) if pair != (OURS, 32)]
+    found = {family: _choices(rows, *family) for family in families}
+    pairs = {family: (mine, chosen_elsewhere(settings)) for family, (mine, settings) in found.items() if settings}
+    corrected = holm([paired(*pair) for pair in pairs.values()])
+    lines = [
+        f"- {family}, {bits} bit: {_difference(pair, p)}"
+        for ((family, bits), pair), p in zip(pairs.items(), corrected, strict=True)
+    ]
+    head = (
+        "Error of treering's default (the forward step, stopped by itself) less that of every family at its best rate "
+        "and iterations, which are chosen for each picture on the others (negative: treering's is smaller); p by "
+        "paired t-tests with Holm's correction:"
+    )
+    return f"{head}\n\n" + "\n".join(lines)
+
+
+def _choices(rows: Sequence[Row], family: str, bits: int) -> tuple[list[float], dict[tuple[str, int], list[float]]]:
+    """Errors of treering's default, and those of every setting of a family over the same pictures."""
+    mine = _by_picture(rows, Variant(OURS).name, 0)
+    every = {
+        (variant.name, budget): _by_picture(rows, variant.name, budget)
         for variant in VARIANTS.values()
         if (variant.family, variant.bits) == (family, bits)
         for budget in _iterations(rows, variant)
     }
-    finite = {where: value for where, value in means.items() if math.isfinite(value)}
-    return min(finite, key=finite.__getitem__) if finite else None
-
-
-def _comparisons(rows: Sequence[Row]) -> str:
-    families = ((ENCODER, 32), (FREE, 32), (FREE, 16), (BASED, 32), (BASED, 16))
-    chosen = [pair for pair in (_best(rows, *family) for family in families) if pair]
-    pairs = [_pairs(rows, name, budget) for name, budget in chosen]
-    corrected = holm([paired(*pair) for pair in pairs])
-    lines = [
-        f"- {name}{f', {budget} iterations' if budget else ''}: "
-        f"{mean(np.subtract(*pair).tolist()).text(1)} dB ({p_text(p)})"
-        for (name, budget), pair, p in zip(chosen, pairs, corrected, strict=True)
-        if pair[0]
-    ]
-    return (
-        "Error of treering's default less that of the best setting of each family, over the same pictures (negative: "
-        "treering's is smaller). The settings were chosen on these pictures, which favours them; p by paired t-tests "
-        "with Holm's correction:\n\n" + "\n".join(lines)
-    )
-
-
-def _pairs(rows: Sequence[Row], name: str, budget: int) -> tuple[list[float], list[float]]:
-    """Errors of treering's default and of another, of the pictures that have both."""
-    mine, other = (
-        {row["picture"]: number(row, "nmse_db") for row in select(rows, method=method, iterations=count)}
-        for method, count in ((Variant(OURS).name, 0), (name, budget))
-    )
-    both = sorted(set(mine) & set(other), key=str)
-    return [mine[i] for i in both], [other[i] for i in both]
+    both = [i for i in mine if all(i in errors for errors in every.values())]
+    settings = {where: [errors[i] for i in both] for where, errors in every.items()}
+    return [mine[i] for i in both], settings if both else {}
 
 
 def _underflow_table(rows: Sequence[Row]) -> str:
@@ -370,14 +464,25 @@ def _draw_time(axes: Any, rows: Sequence[Row]) -> None:
         every += [(x, y) for x, y, _ in points]
         if points:
             x, y, half = zip(*points, strict=True)
-            style = {"linestyle": "--" if variant.schedule == "cosine" else "-", "marker": look.marker}
+            style = {"linestyle": _dash(variant), "marker": look.marker}
             front_most = {"markersize": 9, "zorder": 5} if variant.family == OURS else {"markersize": 4}
             figures.bars(axes, x, y, half, color=look.colour, label=_label(variant), **style, **front_most)
     _draw_front(axes, every)
     axes.set_xscale("log")
-    low, high = min(y for _, y in every), max(y for _, y in every)
-    axes.set_ylim(low - 0.2 * (high - low), high + 0.2 * (high - low))  # an interval of few pictures may be huge
-    figures.plain(axes, "time for a picture (s)", "error of the latent, NMSE (dB)", "Error against time")
+    low, high = figures.room([y for _, y in every], most=_worst(rows))  # not of the intervals, which may be huge
+    axes.set_ylim(low, high)
+    beyond = ", above the frame: diverged" if any(y > high for _, y in every) else ""
+    figures.plain(axes, "time for a picture (s)", "error of the latent, NMSE (dB)", f"Error against time{beyond}")
+
+
+def _worst(rows: Sequence[Row]) -> float:
+    """The error beyond which a method is lost: twice the encoder's distance, which is where all begin."""
+    encoder = column(rows, "nmse_db", method=Variant(ENCODER).name)
+    return float(np.mean(encoder)) + 6.0 if encoder else 0.0
+
+
+def _dash(variant: Variant) -> str:
+    return {(0.1, "cosine"): "--", (0.01, "cosine"): ":"}.get((variant.rate, variant.schedule), "-")
 
 
 def _label(variant: Variant) -> str:

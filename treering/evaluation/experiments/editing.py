@@ -33,7 +33,7 @@ from . import figures
 from .bench import PICTURES, Bench, Drawn, Settings
 from .readings import invert
 from .rows import Row, Value, column, number, select
-from .statistics import Mean, holm, mean, p_text, paired
+from .statistics import LEVEL, Mean, holm, mcnemar, mean, p_text, paired
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +75,7 @@ class EditingExperiment:
 
     def table(self, rows: Sequence[Row]) -> str:
         """Background, change, and mark for every method and share."""
-        return f"{_before(rows)}\n\n{_table(rows)}"
+        return f"{_before(rows)}\n\n{_table(rows)}\n\n{_survival(rows)}"
 
     def figure(self, rows: Sequence[Row], folder: Path) -> Figure:
         """Background, its gain and the mark against the share that may change, above one example."""
@@ -288,13 +288,13 @@ def gains(rows: Sequence[Row]) -> dict[tuple[str, float, str], Gain]:
         for method in _methods(rows)
         if method != ENCODER
         for share in _shares(rows)
-        for name in BACKGROUND
+        for name in (BACKGROUND if share else BACKGROUND[:1])  # without a mask all pixels are both
     }
     known = {where: pair for where, pair in pairs.items() if pair[0]}
-    corrected = holm([paired(*pair) for pair in known.values()])
+    tests = [math.nan if method == TRUE else paired(*known[method, share, name]) for method, share, name in known]
     return {
         where: Gain(mean(np.subtract(*pair).tolist()), p)
-        for (where, pair), p in zip(known.items(), corrected, strict=True)
+        for (where, pair), p in zip(known.items(), holm(tests), strict=True)
     }
 
 
@@ -374,7 +374,29 @@ def _median(values: Sequence[float], digits: int) -> str:
 
 
 def _gain(gain: Gain | None) -> str:
-    return "" if gain is None else f"{gain.mean.text(1)} ({p_text(gain.p_value)})"
+    if gain is None:
+        return ""
+    return gain.mean.text(1) + ("" if math.isnan(gain.p_value) else f" ({p_text(gain.p_value)})")
+
+
+def _survival(rows: Sequence[Row]) -> str:
+    """Does the mark survive?  Right class before and after, over the same pictures."""
+    shares = [share for share in _shares(rows) if share]
+    pairs = {share: _right_before_and_after(rows, OURS, share) for share in shares}
+    pairs = {share: pair for share, pair in pairs.items() if pair[0]}
+    corrected = holm([mcnemar(*pair) for pair in pairs.values()])
+    lines = [
+        f"- {share:.0%} may change: {sum(after)} of {len(after)} right after the edit, {sum(before)} before "
+        f"({'fewer, ' if p < LEVEL else 'not significantly fewer, '}p = {p:.2g})"
+        for (share, (before, after)), p in zip(pairs.items(), corrected, strict=True)
+    ]
+    head = f"Does the mark survive? Edits with {OURS}; exact McNemar tests with Holm's correction:"
+    return f"{head}\n\n" + "\n".join(lines)
+
+
+def _right_before_and_after(rows: Sequence[Row], method: str, share: float) -> tuple[list[bool], list[bool]]:
+    found = [row for row in select(rows, method=method, share=share) if row["right"] is not None]
+    return [row["right_before"] == 1 for row in found], [row["right"] == 1 for row in found]
 
 
 # ------------------------------------------------------------------------------------- figure

@@ -70,6 +70,14 @@ def bars(axes: Any, x: Sequence[float], y: Sequence[float], half: Sequence[float
         axes.errorbar(a, b, h, fmt="none", ecolor=style.get("color"), elinewidth=1, capsize=2)
 
 
+def room(values: Sequence[float], most: float = math.inf) -> tuple[float, float]:
+    """Limits of an axis around values, with some room; of those up to ``most``, where there are any."""
+    shown = [value for value in values if value <= most] or list(values)
+    low, high = min(shown), max(shown)
+    margin = 0.2 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
 def save(draw: Callable[[], Figure], stem: Path) -> list[Path]:
     """Write what ``draw`` gives as ``stem.png`` and ``stem.svg``; the same figure gives the same bytes."""
     figure = draw()

@@ -22,6 +22,7 @@ from ... import inversion
 from ...inversion import DecoderInversion
 from ...models import load
 from .bench import Settings
+from .timing import exact_float32
 
 MB = 1e6
 _PROCESSES = 3
@@ -42,6 +43,8 @@ class Peak:
 def peak(settings: Settings, plan: DecoderInversion, dtype: str = "float32") -> Peak:
     """Run a few iterations of a plan, each time in a process of its own; the median of three such processes."""
     shorter = replace(plan, budget=min(plan.budget, _ENOUGH))
+    if settings.device.startswith("cuda"):
+        torch.cuda.empty_cache()  # what this process keeps for later, the others may need
     runs = [_fresh(settings, shorter, dtype) for _ in range(_PROCESSES)]
     columns = zip(*(astuple(run) for run in runs), strict=True)
     return Peak(*(float(np.median(column)) for column in columns))
@@ -51,24 +54,32 @@ def _fresh(settings: Settings, plan: DecoderInversion, dtype: str) -> Peak:
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         try:
             return pool.submit(_measure, settings.model, settings.device, dtype, plan).result()
-        except (BrokenExecutor, MemoryError, torch.OutOfMemoryError):  # killed, or told
+        except (BrokenExecutor, MemoryError):  # killed
+            return Peak(math.nan, math.nan, math.nan)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
             return Peak(math.nan, math.nan, math.nan)
 
 
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether an allocator said so: a GPU's (``torch.OutOfMemoryError``) or a CPU's."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 def _measure(name: str, device: str, dtype: str, plan: DecoderInversion) -> Peak:
+    exact_float32()
     model = load(name, device, dtype)
-    networks = (model.vae, model.unet, model.text_encoder)
-    size = sum(t.numel() * t.element_size() for net in networks for t in (*net.parameters(), *net.buffers()))
     height, width = model.image_size
     pixels = torch.rand((1, 3, height, width), generator=torch.Generator().manual_seed(0)) * 2 - 1
     model.encode(pixels)  # what the first call allocates for good is not the inversion's
-    before = _reset(device)
+    before = reset(device)
     inversion.invert_decoder(model, pixels, plan)
-    after = _highest(device)
-    return Peak(after / MB, size / MB, (after - before) / MB)
+    after = highest(device)
+    return Peak(after / MB, model.weight_bytes / MB, (after - before) / MB)
 
 
-def _reset(device: str) -> float:
+def reset(device: str) -> float:
     """Forget the peak so far; bytes in use now, NaN where the system cannot forget."""
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(device)
@@ -80,15 +91,15 @@ def _reset(device: str) -> float:
         Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew (Linux, proc(5))
     except OSError:
         return math.nan
-    return _status("VmRSS")
+    return status("VmRSS")
 
 
-def _highest(device: str) -> float:
+def highest(device: str) -> float:
     """Peak in bytes."""
     if device.startswith("cuda"):
         return float(torch.cuda.max_memory_allocated(device))
     try:
-        return _status("VmHWM")
+        return status("VmHWM")
     except OSError:
         import resource
 
@@ -96,7 +107,13 @@ def _highest(device: str) -> float:
         return float(unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
-def _status(name: str) -> float:
+def status(name: str) -> float:
     """A figure of this process in bytes (Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * float(next(line for line in lines if line.startswith(name)).split()[1])
+
+
+def available() -> float:
+    """Bytes that a new process could have (Linux)."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return 1024 * float(next(line for line in lines if line.startswith("MemAvailable")).split()[1])

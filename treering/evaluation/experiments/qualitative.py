@@ -210,7 +210,7 @@ def _right(row: Row) -> bool:
 
 def _verdict(row: Row) -> str:
     numbers = f"NMSE {_decibel(row, 'nmse_db')} dB, {number(row, 'decoder_seconds'):.2f} s".replace("-", "−")
-    return f"{numbers}\nkey {_key(row, 'gain_fitted')}: {'right' if _right(row) else 'wrong'}"
+    return f"{numbers}\ngain fitted: key {_key(row, 'gain_fitted')}, {'right' if _right(row) else 'wrong'}"
 
 
 def _say_what(axes: Any, row: Row) -> None:

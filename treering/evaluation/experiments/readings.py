@@ -148,7 +148,8 @@ def picture(bench: Bench, i: int) -> Iterator[Row]:
     """All readings of picture i: with the paper's mark, with treering's own, and unmarked."""
     every = plans(bench.settings, calibrated(bench))
     drawn = bench.draw(i, i % CLASSES, paper_keyring(bench))
-    invert(bench.model, drawn.picture, every[BASED].with_budget(1))  # the first call of a process is slow
+    invert(bench.model, drawn.picture, every[BASED].with_budget(1))  # the first calls of a process are slow
+    noise_of(bench, drawn.latent, None)
     yield from _readings(bench, i, PAPER, drawn, every)
     few = {name: every[name] for name in EXACT}
     yield from _readings(bench, i, SECRET, bench.draw(i, i % CLASSES), few)

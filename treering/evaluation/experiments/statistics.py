@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+
+LEVEL = 0.05
+"""Below which a p-value is called significant."""
+Setting = TypeVar("Setting", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,21 @@ def p_text(p: float) -> str:
     return "too few pictures to tell" if math.isnan(p) else f"p = {p:.2g}"
 
 
+def chosen_elsewhere(values: Mapping[Setting, Sequence[float]]) -> list[float]:
+    """For every picture its value under the setting that is best (least) on the mean of the *other* pictures.
+
+    ``values``: of one family's settings, by picture, in one order.  A choice made on the pictures that it is judged
+    by looks better than it is; this one does not.  With a single picture there are no others, and its least is taken.
+    """
+    settings = list(values)
+    table = np.nan_to_num(np.asarray([values[setting] for setting in settings], np.float64), nan=1e9, posinf=1e9)
+    count = table.shape[1]
+    if count < 2:
+        return table.min(0).tolist()
+    others = (table.sum(1, keepdims=True) - table) / (count - 1)  # [settings, pictures]
+    return [float(table[row, i]) for i, row in enumerate(others.argmin(0))]
+
+
 @dataclass(frozen=True)
 class Line:
     """Least squares y = intercept + slope x, with the slope's 95 % interval and Pearson's r."""
@@ -108,3 +128,28 @@ def band(x: Sequence[float], y: Sequence[float], at: NDArray[np.float64]) -> NDA
     reach = float(stats.t.ppf(0.975, len(data) - 2)) * deviation * spread
     middle = fit.intercept + fit.slope * at
     return np.stack([middle - reach, middle, middle + reach])
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Spearman's rank correlation, its p-value, and its 95 % interval; the ends are NaN for fewer than four points."""
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+
+
+def ranks(x: Sequence[float], y: Sequence[float]) -> Ranks:
+    """Rank correlation of at least three points that do not all have one x or one y.
+
+    No single point can carry it, as one can a line's r.  Interval: Fisher's z with the variance
+    (1 + value^2 / 2) / (n - 3) of Bonett and Wright, Psychometrika 2000.
+    """
+    found = stats.spearmanr(x, y)
+    value, n = float(found.statistic), len(x)
+    if n < 4 or abs(value) >= 1:
+        return Ranks(value, math.nan, math.nan, float(found.pvalue))
+    reach = float(stats.norm.ppf(0.975)) * math.sqrt((1 + value**2 / 2) / (n - 3))
+    low, high = math.tanh(math.atanh(value) - reach), math.tanh(math.atanh(value) + reach)
+    return Ranks(value, low, high, float(found.pvalue))
