@@ -335,7 +335,7 @@ def test_few_forward_steps_beat_the_paper_at_as_many(small, tmp_path):
         [*rows, {"dtype": "float16", "loss": "mean", "zero_share": 1.0, "finite": "yes"}]
     )
     assert f"{error['gradient-free', 2]:.1f} dB" in text
-    assert text.count("too few pictures to tell") == 2  # against the encoder and against gradient-free
+    assert text.count("too few pictures to tell") == 3  # against encoder, forward step and gradient-free
     decoder_inversion.EXPERIMENT.figure(rows, tmp_path)
 
 
@@ -354,17 +354,17 @@ def test_the_headlines_of_the_paper():
     said = decoder_inversion._gained(rows)
     assert "up to 5 times as fast to an error as small (at -20.0 dB)" in said  # 2 s against 10
     assert "at equal time at most 6.0 dB better (at 2 s)" in said
-    assert "88% less memory" in said
+    assert "88 % less memory" in said
     slow = [row | {"nmse_db": -9} if "free" in row.get("method", "") else row for row in rows]
     assert "never at an error as small; at equal time at most 6.0 dB worse (at 2 s)" in decoder_inversion._gained(slow)
 
 
 def test_gradient_free_against_gradient_based_picture_by_picture():
-    gaps = enumerate((1.0, 1.2, 0.9, 1.1))
+    gaps = enumerate((1.0, 1.2, 1.1, 1.1))
     errors = ((i, (("gradient-free", -20 - gap), ("gradient-based", -20))) for i, gap in gaps)
     rows = [point(family, 20, 1, error, i) for i, pair in errors for family, error in pair]
     table = decoder_inversion._against_gradient(rows)
-    assert "-1.1 ± 0.2 dB (p = " in table
+    assert "-1.1 ± 0.1 dB (p = " in table
     assert table.count("dB (p") == 1
 
 

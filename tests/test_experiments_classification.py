@@ -148,10 +148,10 @@ def test_the_figure_shows_the_counts():
     counts = [[text.get_text() for text in axes.texts if text.get_text().isdigit()] for axes in panels]
     assert counts[3] == ["1", "0", "3", "0", "1", "3", "3", "0", "1"]
     assert counts[5] == ["4", "0", "0", "0", "0", "4", "0", "0", "0", "0", "4", "0", "0", "0", "0", "12"]
-    assert panels[3].get_title() == "25 % right (3/12)"
-    assert panels[9].get_title() == "100 % right (12/12)"  # gain fitted
+    assert panels[3].get_title() == "3/12 right (25 %)"
+    assert panels[9].get_title() == "12/12 right (100 %)"  # gain fitted
     known = panels[2 * (len(METHODS) + 1) + len(METHODS)]
-    assert known.get_title() == "100 % right (12/12)\n8 % false (1/12)"
+    assert known.get_title() == "12/12 right (100 %)\n1/12 false (8 %)"
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ from .experiments.peak import MB, available, highest, out_of_memory, reset, stat
 from .experiments.timing import exact_float32, timed
 
 Note = Callable[[str], None]
+Unit = tuple[str, str, int, str]
+"""Model, number type, pictures at once, and part."""
 ENCODER, FREE, BASED, DENOISER = "E(x)", "gradient-free iteration", "gradient-based iteration", "denoiser, guided"
 PARTS = (ENCODER, FREE, BASED, DENOISER)
 
@@ -39,9 +41,8 @@ class Cost:
     above: float
 
 
-def units(device: str) -> Iterator[tuple[str, str, int, str]]:
-    """Model, number type, pictures at once, and part.  A CPU takes pictures one at a time: minutes an iteration
-    for 16 frames, which are left out there."""
+def units(device: str) -> Iterator[Unit]:
+    """All that is measured; a CPU takes pictures one at a time, minutes for 16 frames, which are left out there."""
     half = "bfloat16" if device == "cpu" else "float16"
     for name, size in SIZES.items():
         for frames in sorted({1, size.frames}) if device != "cpu" else (1,):
@@ -55,7 +56,7 @@ def sizes(output: Path, device: str = "cpu", count: int = 1, note: Note = lambda
     header = ("model", "bits", "pictures at once", "what", "seconds", "weights, MB", "peak, MB", "above loaded, MB")
     rows, text = list[list[str]](), ""
     for unit in units(device):
-        cost = _fresh(device, count, *unit)
+        cost = _fresh(device, count, unit)
         rows.append([*_head(*unit), *_cells(cost)])
         note(" ".join(rows[-1]))
         text = f"{_title(device)}\n\n{report.markdown_table(header, rows)}"
@@ -80,7 +81,7 @@ def _cells(cost: Cost) -> list[str]:
     return [f"{cost.seconds:.3g}", *(f"{size:.0f}" for size in (cost.weights, cost.peak, cost.above))]
 
 
-def _fresh(device: str, count: int, *unit: str | int) -> Cost:
+def _fresh(device: str, count: int, unit: Unit) -> Cost:
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         try:
             return pool.submit(_measure, device, count, *unit).result()

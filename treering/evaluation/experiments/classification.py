@@ -387,7 +387,7 @@ def _exact_words(rows: Sequence[Row]) -> Iterator[str]:
 
 def _figure(rows: Sequence[Row]) -> Figure:
     """Lines: prompts by closed-set rules; columns: methods, then the exact test."""
-    page = figures.page(9.4, 7.4)
+    page = figures.page(9.8, 7.2)
     grid = page.subplots(len(PROMPTS) * len(_BOTH), len(METHODS) + 1)
     places = [(prompt, rule) for prompt in PROMPTS for rule in _BOTH]
     for line, (prompt, rule) in zip(grid, places, strict=True):
@@ -401,8 +401,11 @@ def _figure(rows: Sequence[Row]) -> Figure:
         _exact_panel(axes, rows, prompt)
     for axes in grid[1 :: len(_BOTH), -1]:
         axes.set_axis_off()
-    for axes, name in zip(grid[0], (*METHODS, f"{OURS}, exact test\non secret marks"), strict=True):
+    for axes in grid[:-1, :-1].flat:  # said below them all
+        axes.set_xlabel("")
+    for axes, name in zip(grid[0], METHODS, strict=False):
         _head(axes, name.replace(", shortened", ",\nshortened"))
+    _head(grid[0, -1], f"{OURS}, exact test\non secret marks", 27)
     grid[1, -1].text(0, 0.6, textwrap.fill(SECRET_MARK, 24), color=figures.INK, fontsize=7, va="center")
     _bar(page.colorbar(mesh, ax=grid, ticks=[0, 0.5, 1], shrink=0.3, aspect=22, pad=0.012))
     return page
@@ -416,7 +419,7 @@ def _exact_panel(axes: Any, rows: Sequence[Row], prompt: str) -> None:
 
 
 def _rate(flags: Sequence[bool], what: str) -> str:
-    return f"{100 * sum(flags) / max(1, len(flags)):.0f} % {what} ({sum(flags)}/{len(flags)})"
+    return f"{sum(flags)}/{len(flags)} {what} ({100 * sum(flags) / max(1, len(flags)):.0f} %)"
 
 
 def _panel(axes: Any, counts: list[list[int]], title: str) -> Any:
@@ -428,7 +431,7 @@ def _panel(axes: Any, counts: list[list[int]], title: str) -> Any:
             colour = _ZERO if not count else "white" if shares[y][x] > 0.55 else figures.INK
             axes.text(x + 0.5, y + 0.5, str(count), ha="center", va="center_baseline", color=colour, fontsize=9.5)
     _axes_of_classes(axes, len(counts), len(counts[0]))
-    axes.set_title(title, color=figures.INK, fontsize=8.5)
+    axes.set_title(title, color=figures.INK, fontsize=8)
     return mesh
 
 
@@ -446,10 +449,10 @@ def _axes_of_classes(axes: Any, down: int, across: int) -> None:
         spine.set_visible(False)
 
 
-def _head(axes: Any, text: str) -> None:
-    """A column's name, above the title of its first panel."""
+def _head(axes: Any, text: str, above: float = 20) -> None:
+    """A column's name, so many points above its first panel, whose title lies between."""
     place = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "va": "bottom"}
-    axes.annotate(text, (0.5, 1), (0, 20), color=figures.INK, fontsize=9, fontweight="bold", **place)
+    axes.annotate(text, (0.5, 1), (0, above), color=figures.INK, fontsize=9, fontweight="bold", **place)
 
 
 def _bar(bar: Any) -> None:

@@ -180,7 +180,7 @@ def _run(model: LatentModel, variant: Variant, drawn: Drawn, i: int, budgets: tu
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        nothing = {"evaluations": None, "nmse_db": None, "seconds": None, "status": "out of memory"}
+        nothing: Row = {"evaluations": None, "nmse_db": None, "seconds": None, "status": "out of memory"}
         yield from ({"picture": i, "method": variant.name, "iterations": budget, **nothing} for budget in budgets)
 
 
@@ -278,7 +278,7 @@ def _long_table(rows: Sequence[Row]) -> str:
         if v.family in (FREE, BASED)
     ]
     head = (
-        f"Error of the latent (mean and 95 % interval over {_count(rows)} pictures) and median seconds. 16 bit is "
+        f"Error of the latent (mean and 95 % interval over {_count(rows)}) and median seconds. 16 bit is "
         "bfloat16 on a CPU and float16 on a GPU; gradient-based runs in it with the summed loss, as the gradient of "
         "the published mean underflows (last table). Peak memory in a fresh process:"
     )
@@ -297,8 +297,9 @@ def _short_table(rows: Sequence[Row]) -> str:
     return f"{head}\n\n{report.markdown_table(('method', 'iterations', 'error, time', *_MEMORY), table).rstrip()}"
 
 
-def _count(rows: Sequence[Row]) -> int:
-    return len({row["picture"] for row in rows if "nmse_db" in row})
+def _count(rows: Sequence[Row]) -> str:
+    count = len({row["picture"] for row in rows if "nmse_db" in row})
+    return "1 picture" if count == 1 else f"{count} pictures"
 
 
 def _iterations(rows: Sequence[Row], variant: Variant) -> list[int]:
@@ -379,7 +380,7 @@ def _faster(ours: Sequence[tuple[float, float]], theirs: Sequence[tuple[float, f
 def _less_memory(rows: Sequence[Row], family: str, bits: int) -> Iterator[str]:
     ours, theirs = (column(rows, "above_mb", family=f, bits=b) for f, b in ((family, bits), (BASED, 32)))
     if ours and theirs and ours[0] > 0 and theirs[0] > 0:
-        yield f"{report.percent(1 - ours[0] / theirs[0])} less memory above the loaded model"
+        yield f"{100 * (1 - ours[0] / theirs[0]):.0f} % less memory above the loaded model"
 
 
 def _comparisons(rows: Sequence[Row]) -> str:
