@@ -387,7 +387,7 @@ def _exact_words(rows: Sequence[Row]) -> Iterator[str]:
 
 def _figure(rows: Sequence[Row]) -> Figure:
     """Lines: prompts by closed-set rules; columns: methods, then the exact test."""
-    page = figures.page(9.8, 7.2)
+    page = figures.page(9.8, 7.9)
     grid = page.subplots(len(PROMPTS) * len(_BOTH), len(METHODS) + 1)
     places = [(prompt, rule) for prompt in PROMPTS for rule in _BOTH]
     for line, (prompt, rule) in zip(grid, places, strict=True):

@@ -275,7 +275,8 @@ def _of(rows: Sequence[Row], name: str, method: str, share: float) -> list[float
 
 @dataclass(frozen=True)
 class Gain:
-    """By how much a method is above the encoder, over the same pictures; ``p_value`` after Holm's correction."""
+    """By how much a method is above the encoder, over the same pictures; ``p_value`` after Holm's correction, NaN
+    for the true latent, which is a limit and no method."""
 
     mean: Mean
     p_value: float
@@ -356,7 +357,7 @@ def _table(rows: Sequence[Row]) -> str:
 def _line(rows: Sequence[Row], found: dict[tuple[str, float, str], Gain], method: str, share: float) -> list[str]:
     cells = [method, f"{share:.0%}"]
     for name in BACKGROUND:
-        cells += [_mean(_of(rows, name, method, share)), _gain(found.get((method, share, name)))]
+        cells += [_mean(_of(rows, name, method, share)), _gain(found.get((method, share, name)), method != TRUE)]
     right = _of(rows, "right", method, share)
     rate = Rate(int(sum(right)), len(right))
     interval = " to ".join(report.percent(end) for end in rate.interval)
@@ -373,10 +374,10 @@ def _median(values: Sequence[float], digits: int) -> str:
     return f"{median(values):.{digits}f}" if values else ""
 
 
-def _gain(gain: Gain | None) -> str:
+def _gain(gain: Gain | None, tested: bool) -> str:
     if gain is None:
         return ""
-    return gain.mean.text(1) + ("" if math.isnan(gain.p_value) else f" ({p_text(gain.p_value)})")
+    return gain.mean.text(1) + (f" ({p_text(gain.p_value)})" if tested else "")
 
 
 def _survival(rows: Sequence[Row]) -> str:
