@@ -34,6 +34,9 @@ WHITE = 128
 """Grey from which a pixel of a mask counts as white."""
 
 
+_MASK_NOTES = {"Alpha was laid over white.": "What is transparent counts as white."}
+
+
 @dataclass(frozen=True)
 class Job:
     """What is asked for, apart from the files and the model."""
@@ -116,6 +119,8 @@ def command(
     """
     seed = secrets.randbits(62) if seed is None else seed
     job = Job(prompt, seed, steps, guidance, method, iterations, paste)
+    if image == mask == "-":
+        raise click.UsageError("IMAGE and --mask cannot both be standard input.")
     target = _target(image, output, force)
     sources = _read(image), _read(mask)
     _check_sizes(*sources)
@@ -175,7 +180,9 @@ def _fit(picture: Source, mask: Source, size: tuple[int, int]) -> Task:
         why = f"so small or so near the border that nothing is left of it at {size[1]}x{size[0]}"
         what = f"The white in {mask.name} is {why}" if lost else f"{mask.name} is black everywhere"
         raise Failure(f"{what}, so nothing may change; white marks what may.")
-    also = (f"Mask: {note}" for note in marked.notes if note not in seen.notes)  # the same crop is told once
+    also = (
+        f"Mask: {_MASK_NOTES.get(note, note)}" for note in marked.notes if note not in seen.notes
+    )  # the same crop is told once
     return Task(seen.pixels, white, (*seen.notes, *also))
 
 

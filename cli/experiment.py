@@ -13,7 +13,7 @@ import click
 from treering.evaluation.experiments import SUMMARIES
 
 from .console import emit, on_terminal, say, sentences, shown
-from .options import ModelChoice, Seed, json_option, model_options
+from .options import ModelChoice, Named, Seed, demo_model_options, json_option, whole
 
 if TYPE_CHECKING:
     from treering.evaluation.experiments.bench import Outcome
@@ -25,10 +25,13 @@ def _iterations(ctx: click.Context, parameter: click.Parameter, value: str | Non
     """``20,50,100``."""
     if value is None:
         return None
-    words = [word.strip() for word in value.split(",")]
-    if not all(word.isdecimal() and 0 < int(word) <= 100_000 for word in words):
+    try:
+        numbers = tuple(whole(word.strip()) for word in value.split(","))
+    except ValueError:
+        numbers = (0,)
+    if not 0 < min(numbers) <= max(numbers) <= 100_000:
         raise click.BadParameter(f"{value!r} is not a list of numbers from 1 up, such as 20,50,100.")
-    return tuple(int(word) for word in words)
+    return numbers
 
 
 _HELP = """Measure what Hong et al. (NeurIPS 2024) report on gradient-free decoder inversion, on any model.
@@ -37,7 +40,8 @@ _HELP = """Measure what Hong et al. (NeurIPS 2024) report on gradient-free decod
 {names}
 
 Prints the table. In --output lie afterwards table.md, rows.csv, figure.png and figure.svg (with matplotlib), and
-rows.jsonl: the same command goes on where it was stopped, and does only what is new if there are more --images.
+rows.jsonl: the same command, on the same machine with as many threads, goes on where it was stopped, and does only
+what is new if there are more --images.
 With the demo model each takes minutes on two cores.
 
 --json prints one object: the experiment and its files.
@@ -64,12 +68,12 @@ With the demo model each takes minutes on two cores.
 @click.option("--seed", type=Seed(), default=0, metavar="N", help="Other pictures for another number.")
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=Named(),
     metavar="DIR",
     show_default=f"{RESULTS}/NAME",
     help="Folder for the results.",
 )
-@model_options
+@demo_model_options
 @json_option
 def command(
     name: str,

@@ -42,6 +42,25 @@ KEYRING_VARIABLE = "TREERING_KEYRING"
 # Types
 
 
+class Named(click.Path):
+    """A path with a name: Python takes an empty one, as of a variable that is not set, for the current folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, or a usage error."""
+        if value == "":
+            self.fail("An empty name is no folder; . is the current one.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value == "":
+        raise click.BadParameter("An empty name is no model.")
+    return value
+
+
 class FiniteRange(click.FloatRange):
     """A range of numbers that leaves out NaN, which is in no order with others."""
 
@@ -79,7 +98,7 @@ class Channels(ParamType):
         if isinstance(value, tuple):
             return value
         try:
-            numbers = [_whole(part) for part in value.split(",")]
+            numbers = [whole(part) for part in value.split(",")]
         except ValueError:
             self.fail(f"{value!r} is not a list of channels such as 0,1.", param, ctx)
         if len(set(numbers)) < len(numbers):
@@ -113,7 +132,7 @@ class Key(ParamType):
         if value in ("none", -1):
             return -1
         try:
-            return _whole(str(value))
+            return whole(str(value))
         except ValueError:
             self.fail(f"{value!r} is not a class: a number from 0 up, or none.", param, ctx)
 
@@ -126,12 +145,13 @@ class Seed(ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The seed, or a usage error."""
         try:
-            return _whole(str(value))
+            return whole(str(value))
         except ValueError:
             self.fail(f"{value!r} is not a seed: a number from 0 up, of at most 18 digits.", param, ctx)
 
 
-def _whole(text: str) -> int:
+def whole(text: str) -> int:
+    """A number from 0 up, of plain digits; raises ``ValueError``."""
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise ValueError(text)
     return int(text)
@@ -139,7 +159,7 @@ def _whole(text: str) -> int:
 
 def _span(text: str) -> range:
     first, dash, last = text.partition("-")
-    span = range(_whole(first), _whole(last if dash else first) + 1)
+    span = range(whole(first), whole(last if dash else first) + 1)
     if not span:
         raise ValueError(text)
     return span
@@ -214,6 +234,7 @@ def name_options(default: str) -> tuple[Decorator, ...]:
         click.option(
             "--model",
             metavar="NAME",
+            callback=_not_empty,
             show_default=default,
             help="`demo`, a Stable Diffusion pipeline folder, or a hub id such as owner/name.",
         ),

@@ -18,6 +18,7 @@ from .console import SOME_FAILED, Failure, complain, emit, on_terminal, say, sen
 from .options import (
     KEYRING_VARIABLE,
     ModelChoice,
+    Named,
     Reading,
     json_option,
     keyring_option,
@@ -38,18 +39,8 @@ RESULTS = "treering-results"
 _COMPLAINTS = 20
 
 
-class Source(click.Path):
-    """A path with a name: Python takes an empty one, as of a variable that is not set, for the current folder."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path, or a usage error."""
-        if value == "":
-            self.fail("An empty name is no folder; . is the current one.", param, ctx)
-        return super().convert(value, param, ctx)
-
-
 @click.command(short_help="Check a folder of pictures and count what is found.")
-@click.argument("source", type=Source(path_type=Path), metavar="FOLDER|MANIFEST")
+@click.argument("source", type=Named(), metavar="FOLDER|MANIFEST")
 @click.option(
     "--labels",
     metavar="folders|FILE|none",
@@ -59,7 +50,7 @@ class Source(click.Path):
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=Named(),
     metavar="DIR",
     show_default=f"{RESULTS}/NAME, with the folder's name",
     help="Folder for the results.",

@@ -317,6 +317,7 @@ QUICK = ("--steps", 2, "--guidance", 1, "--method", "encoder")
             [*WORDS, "--method", "encoder", "--iterations", "3"],
             "The method encoder has no iterations; leave --iterations out.",
         ),
+        (["-", *WORDS[1:], "--mask", "-"], "IMAGE and --mask cannot both be standard input."),
         (
             ["-", *WORDS[1:]],
             "A picture from standard input has no name; name the new one with --output.",
@@ -474,7 +475,7 @@ def test_table_and_figure(tmp_path: Path, count: int) -> None:
     page = experiment.EXPERIMENT.figure(rows, tmp_path)
     assert len(page.axes) == 3
     assert bool(page.axes[0].collections) == (count > 1)  # one picture has no interval
-    written = figures.save(lambda: page, tmp_path / "figure")
+    written = figures.save(page, tmp_path / "figure")
     assert all(path.stat().st_size > 10_000 for path in written)
 
 

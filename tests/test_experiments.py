@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treering import images, inversion
-from treering.errors import InputError
+from treering.errors import InputError, TreeringError
 from treering.evaluation import experiments, sizes
 from treering.evaluation.experiments import ablation, bench, convergence, decoder_inversion, figures, statistics
 from treering.evaluation.experiments import peak as peak_room
@@ -80,6 +80,54 @@ def test_a_damaged_or_cut_journal_costs_one_unit(tmp_path):
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(lines[0] + b"{rubbish\n" + b"".join(lines[2:3]) + lines[3][:20])
     assert measured(tmp_path)[0] == ["picture 0: b", "picture 1: b"]
+
+
+@pytest.mark.parametrize("rows", ['"x"', '["x"]', "null", "3", '[{"a": 1}', "[" * 200_000])
+def test_a_line_of_another_shape_is_measured_again(tmp_path, rows):
+    measured(tmp_path)
+    run_id = json.loads((tmp_path / bench.ROWS).read_text().splitlines()[0])["run"]
+    line = f'{{"run": "{run_id}", "unit": "picture 0: a", "rows": {rows}}}\n'
+    (tmp_path / bench.ROWS).write_text(line)
+    assert measured(tmp_path)[0] == Counting().units(Settings(2, (1,)))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("rows.jsonl", '{"my": 1}\n{"my": 2}'), ("table.md", "mine"), ("figure.svg", "")]
+)
+def test_the_files_of_somebody_else_are_left_alone(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(
+        InputError, match=rf"{name} is not an experiment's, so it is left alone; choose another folder\."
+    ):
+        measured(tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: text}
+
+
+@pytest.mark.parametrize("text", ["", '{"ru'])
+def test_a_run_that_was_killed_at_its_first_line_goes_on(tmp_path, text):
+    (tmp_path / bench.ROWS).write_text(text)
+    assert len(measured(tmp_path)[0]) == 4
+
+
+def test_a_model_that_is_not_there_leaves_no_folder(tmp_path):
+    with pytest.raises(TreeringError):
+        measured(tmp_path / "new", Settings(1, (1,), model=str(tmp_path)))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_figure_that_cannot_be_drawn_leaves_no_older_one(tmp_path, monkeypatch):
+    measured(tmp_path)
+    monkeypatch.setattr(figures, "page", lambda *_: (_ for _ in ()).throw(InputError("No.")))
+    assert measured(tmp_path)[1].notes == ("The figure was not drawn. No.",)
+    assert not list(tmp_path.glob("figure.*"))
+
+
+def test_a_figure_that_cannot_be_written_is_an_error(tmp_path):
+    measured(tmp_path)
+    (tmp_path / "figure.png").unlink()
+    (tmp_path / "figure.png").mkdir()
+    with pytest.raises(InputError, match=r"figure\.png cannot be written"):
+        measured(tmp_path)
 
 
 def test_what_a_run_writes(tmp_path):
@@ -415,6 +463,9 @@ def test_ablation_and_convergence_by_command(tmp_path):
         (["nothing"], "'nothing' is not one of"),
         (["ablation", "--iterations", "3,x"], "'3,x' is not a list of numbers from 1 up, such as 20,50,100."),
         (["ablation", "--iterations", "0"], "'0' is not a list of numbers"),
+        (["ablation", "--iterations", "٣"], "is not a list of numbers"),
+        (["ablation", "--output", ""], "An empty name is no folder; . is the current one."),
+        (["ablation", "--model", ""], "An empty name is no model."),
         (["ablation", "--images", "0"], "0 is not in the range"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from treering import files
 from treering.errors import InputError
 from treering.evaluation import studies
-from treering.evaluation.experiments import bench, classification, figures, qualitative, readings
+from treering.evaluation.experiments import bench, classification, qualitative, readings
 from treering.evaluation.experiments.peak import Peak
 from treering.evaluation.experiments.readings import BASED, EXACT, FREE, KNOWN, METHODS, OURS, PROMPTS
 
@@ -213,7 +213,7 @@ def test_a_few_pictures_are_measured_once_and_drawn_again(quick, tmp_path):
 def test_a_missing_file_is_told_in_the_notes(quick, tmp_path):
     rows = [{"picture": 0, "method": "original", "true": 0, "prompt": "", "files": "gone"}]
     with pytest.raises(InputError, match=r"gone\.png is missing or damaged"):
-        figures.save(lambda: qualitative.EXPERIMENT.figure(rows, tmp_path), tmp_path / "figure")
+        qualitative.EXPERIMENT.figure(rows, tmp_path)
 
 
 class Unknown:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
 import json
+import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -176,15 +178,17 @@ def run(
     """Measure what is missing, then write rows.csv, table.md, figure.png and figure.svg into ``output``.
 
     ``progress(done, total)`` counts units.  A run that was killed goes on with the unit that it was at;
-    one with more pictures measures only the new ones.  Raises ``InputError`` if ``output`` cannot be used.
+    one with more pictures measures only the new ones.  Raises ``InputError`` if ``output`` cannot be used, or holds
+    files of these names that are not an experiment's.
     """
     if experiment.largest:
         settings = replace(settings, iterations=settings.iterations[-1:])
     exact_float32()
     bench, units = Bench(settings, output), experiment.units(settings)
+    _check_folder(output)
+    what = identity(experiment, bench)  # loads the model: where that fails, no folder is made
     busy = f"Another experiment is writing to {output}; wait for its end or choose another folder."
     with files.locked(output, busy), files.Journal(output / ROWS) as journal:
-        what = identity(experiment, bench)
         bench.run = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
         known = bench.known = _known(journal, bench.run)
         for done, unit in enumerate(units):
@@ -198,6 +202,30 @@ def run(
             progress(len(units), len(units))
         files.replace(output / SETTINGS, (json.dumps({**what, "images": settings.images}, indent=2) + "\n").encode())
         return _publish(experiment, [row for unit in units for row in known[unit]], output)
+
+
+_OURS = b'{"run": '
+
+
+def _check_folder(output: Path) -> None:
+    """Refuse to write over what somebody else left under the names of our files."""
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output} is not a folder, so results cannot be written there.")
+    journal = output / ROWS
+    others = (CSV, TABLE, SETTINGS, f"{FIGURE}.png", f"{FIGURE}.svg")
+    theirs = journal if journal.exists() else next((output / n for n in others if os.path.lexists(output / n)), None)
+    if theirs and not (theirs == journal and _is_ours(journal)):
+        raise InputError(f"{theirs} is not an experiment's, so it is left alone; choose another folder.")
+
+
+def _is_ours(journal: Path) -> bool:
+    """Whether any line begins as ours do, or nothing has been written yet but the beginning of one."""
+    try:
+        with journal.open("rb") as file:
+            beginnings = [line[: len(_OURS)] for line in file]
+    except OSError as error:
+        raise InputError(files.problem(journal, error)) from error
+    return not beginnings or _OURS in beginnings or _OURS.startswith(beginnings[0])
 
 
 def identity(experiment: Experiment, bench: Bench) -> dict[str, Any]:
@@ -223,12 +251,10 @@ def _machine(device: torch.device) -> str:
 def _known(journal: files.Journal, name: str) -> dict[str, list[Row]]:
     known: dict[str, list[Row]] = {}
     for _, data in journal.lines():
-        try:
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):  # damaged: measured again
             line = json.loads(data)
-            if line["run"] == name:
-                known[line["unit"]] = line["rows"]
-        except (ValueError, KeyError, TypeError):
-            continue  # damaged: that unit is measured again
+            if line["run"] == name and all(isinstance(row, dict) for row in line["rows"]):
+                known[line["unit"]] = list(line["rows"])
     return known
 
 
@@ -238,9 +264,13 @@ def _publish(experiment: Experiment, rows: list[Row], output: Path) -> Outcome:
     files.replace(output / TABLE, table.encode())
     written = [output / CSV, output / TABLE]
     try:
-        written += figures.save(lambda: experiment.figure(rows, output), output / FIGURE)
+        page = experiment.figure(rows, output)
     except TreeringError as error:
         notes.append(f"The figure was not drawn. {error}")
+        for kind in figures.KINDS:  # an older one would not fit the table
+            (output / FIGURE).with_suffix(f".{kind}").unlink(missing_ok=True)
+    else:
+        written += figures.save(page, output / FIGURE)
     return Outcome(table, tuple(written), tuple(notes))
 
 

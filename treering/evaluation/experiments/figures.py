@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,14 +78,17 @@ def room(values: Sequence[float], most: float = math.inf) -> tuple[float, float]
     return low - margin, high + margin
 
 
-def save(draw: Callable[[], Figure], stem: Path) -> list[Path]:
-    """Write what ``draw`` gives as ``stem.png`` and ``stem.svg``; the same figure gives the same bytes."""
-    figure = draw()
+KINDS = {"png": {"Software": "treering"}, "svg": {"Date": None, "Creator": "treering"}}
+"""Formats that a figure is written in, each with what its file tells of itself."""
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write ``stem.png`` and ``stem.svg``; the same figure gives the same bytes."""
     import matplotlib
 
     written = []
     with matplotlib.rc_context({"svg.hashsalt": "treering", "svg.fonttype": "none"}):
-        for kind, metadata in (("png", {"Software": "treering"}), ("svg", {"Date": None, "Creator": "treering"})):
+        for kind, metadata in KINDS.items():
             encoded = io.BytesIO()
             figure.savefig(encoded, format=kind, metadata=metadata)
             path = stem.with_suffix(f".{kind}")
