@@ -123,9 +123,14 @@ class Ablation:
             for setting in SETTINGS.values():
                 if setting.optimizer == optimizer:
                     _draw(axes, rows, setting)
+            axes.set_xscale("log")
+            axes.set_xticks(_budgets(rows), [str(n) for n in _budgets(rows)], minor=False)
+            axes.set_xticks([], minor=True)
             figures.plain(axes, "iterations", "", optimizer)
-            axes.legend(fontsize=7, frameon=False)
         _limit(panels[0], rows)
+        page.legend(
+            *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8, frameon=False
+        )
         panels[0].set_ylabel("error of the latent, NMSE (dB)", color=figures.INK, fontsize=9)
         return page
 
@@ -200,8 +205,10 @@ def _limit(axes: Any, rows: Sequence[Row]) -> None:
 def _draw(axes: Any, rows: Sequence[Row], setting: Setting) -> None:
     budgets = _budgets(rows)
     means = [mean(_errors(rows, setting, budget)) for budget in budgets]
-    look = figures.look((*RATES, *NATURAL).index((setting.rate, setting.schedule)))
+    place = (*RATES, *NATURAL).index((setting.rate, setting.schedule))
+    beside = [budget * 1.03 ** (place - 2.5) for budget in budgets]  # so that no interval hides another
+    look = figures.look(place)
     style = {"color": look.colour, "marker": look.marker, "linestyle": look.dash, "markersize": 4}
     figures.bars(
-        axes, budgets, [m.value for m in means], [m.half_width for m in means], label=setting.rate_text, **style
+        axes, beside, [m.value for m in means], [m.half_width for m in means], label=setting.rate_text, **style
     )

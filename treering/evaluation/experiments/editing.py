@@ -336,7 +336,6 @@ _HEADER = (
     "right class",
     "95 % interval",
     "median log10 p",
-    "median s of inversion",
 )
 
 
@@ -362,8 +361,7 @@ def _line(rows: Sequence[Row], found: dict[tuple[str, float, str], Gain], method
     rate = Rate(int(sum(right)), len(right))
     interval = " to ".join(report.percent(end) for end in rate.interval)
     cells += [_mean(_of(rows, "psnr_inside", method, share)), f"{rate.count}/{rate.total}", interval]
-    columns = (("log10_p", 1), ("inversion_seconds", 2))
-    return [*cells, *(_median(_of(rows, name, method, share), digits) for name, digits in columns)]
+    return [*cells, _median(_of(rows, "log10_p", method, share), 1)]
 
 
 def _mean(values: Sequence[float]) -> str:
@@ -414,7 +412,7 @@ def _draw_background(axes: Any, rows: Sequence[Row]) -> None:
 def _draw_gain(axes: Any, rows: Sequence[Row]) -> None:
     """Paired, so that the spread of the pictures does not hide it, and away from the rim, which all have."""
     found = {where: gain.mean for where, gain in gains(rows).items()}
-    _draw_lines(axes, rows, lambda method, share: found.get((method, share, "psnr_far")))
+    _draw_lines(axes, rows, lambda method, share: found.get((method, share, BACKGROUND[1 if share else 0])))
     axes.axhline(0, color=figures.look(_methods(rows).index(ENCODER)).colour, linewidth=1)
     figures.plain(axes, _SHARE, f"PSNR above the encoder's,\n{FAR} cells from the mask (dB)", "Gain of inversion")
 
