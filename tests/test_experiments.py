@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from treering import images, inversion
 from treering.errors import InputError, TreeringError
 from treering.evaluation import experiments, sizes
-from treering.evaluation.experiments import ablation, bench, convergence, decoder_inversion, figures, statistics
+from treering.evaluation.experiments import (
+    ablation,
+    bench,
+    convergence,
+    decoder_inversion,
+    decoder_tables,
+    figures,
+    statistics,
+    variants,
+)
 from treering.evaluation.experiments import peak as peak_room
 from treering.evaluation.experiments.bench import Settings, run
 from treering.evaluation.experiments.peak import peak
@@ -388,7 +397,7 @@ def test_few_forward_steps_beat_the_paper_at_as_many(small, tmp_path):
 
 
 def point(family, budget, seconds, error, picture=0):
-    name = decoder_inversion.Variant(family, 32, 0.1, "cosine").name
+    name = variants.Variant(family, 32, 0.1, "cosine").name
     return {"picture": picture, "method": name, "iterations": budget, "nmse_db": error, "seconds": seconds}
 
 
@@ -399,19 +408,19 @@ def test_the_headlines_of_the_paper():
         {"family": "gradient-free", "bits": 32, "peak_mb": 9, "model_mb": 1, "above_mb": 1},
         {"family": "gradient-based", "bits": 32, "peak_mb": 9, "model_mb": 1, "above_mb": 8},
     ]
-    said = decoder_inversion._gained(rows)
+    said = decoder_tables._gained(rows)
     assert "up to 5 times as fast to an error as small (at -20.0 dB)" in said  # 2 s against 10
     assert "at equal time at most 6.0 dB better (at 2 s)" in said
     assert "88 % less memory" in said
     slow = [row | {"nmse_db": -9} if "free" in row.get("method", "") else row for row in rows]
-    assert "never at an error as small; at equal time at most 6.0 dB worse (at 2 s)" in decoder_inversion._gained(slow)
+    assert "never at an error as small; at equal time at most 6.0 dB worse (at 2 s)" in decoder_tables._gained(slow)
 
 
 def test_gradient_free_against_gradient_based_picture_by_picture():
     gaps = enumerate((1.0, 1.2, 1.1, 1.1))
     errors = ((i, (("gradient-free", -20 - gap), ("gradient-based", -20))) for i, gap in gaps)
     rows = [point(family, 20, 1, error, i) for i, pair in errors for family, error in pair]
-    table = decoder_inversion._against_gradient(rows)
+    table = decoder_tables._against_gradient(rows)
     assert "-1.1 ± 0.1 dB (p = " in table
     assert table.count("dB (p") == 1
 
@@ -423,7 +432,7 @@ def test_no_memory_is_a_row_and_not_the_end(small, monkeypatch):
     monkeypatch.setattr(decoder_inversion, "follow", full)
     rows = decoder_inversion.EXPERIMENT.measure(small, "picture 0: gradient-based, 32 bit, 0.1 scheduled")
     assert [row["status"] for row in rows] == ["out of memory"] * 2
-    assert "out of memory" in decoder_inversion._long_table(rows)
+    assert "out of memory" in decoder_tables._long_table(rows)
 
 
 def residual(bench, z):

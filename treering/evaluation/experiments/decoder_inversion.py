@@ -18,100 +18,26 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 
-from ... import images, report
-from ...inversion import DEFAULT, METHODS, DecoderInversion, Gradient
+from ... import images
 from ...models import LatentModel
-from ...solvers import Adam, Anderson, ForwardStep, Method, Rates
 from ..studies import decibel
 from . import figures
 from .bench import Bench, Drawn, Row, Settings
+from .decoder_tables import points, tables
 from .peak import out_of_memory, peak
-from .rows import Value, column, number, select
-from .statistics import chosen_elsewhere, holm, mean, p_text, paired
-from .watched import follow, rate_text, runs
+from .rows import column
+from .variants import ENCODER, FEW, OURS, VARIANTS, Variant
+from .watched import follow, runs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.figure import Figure
-
-FREE, BASED, OURS, PLAIN, ANDERSON, ENCODER = (
-    "gradient-free",
-    "gradient-based",
-    "treering's default",
-    "forward step",
-    "Anderson",
-    "encoder",
-)
-RATES: tuple[tuple[float, Rates], ...] = ((0.1, "cosine"), (0.01, "fixed"))
-"""The two of the paper's Table S1: 0.1 with the schedule, and 0.01 fixed."""
-FREE_RATES: tuple[tuple[float, Rates], ...] = (*RATES, (0.01, "cosine"))
-"""With that of its Table 2, in 32 bit, which is :data:`treering.inversion.METHODS`' ``adam``."""
-FEW = (1, 2, 3, 5, 8)
-"""Iterations at which the fast methods are shown, and in 32 bit the others that run at a fixed rate."""
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One method in one number type at one rate."""
-
-    family: str
-    bits: int = 32
-    rate: float = 0.0
-    schedule: Rates = "fixed"
-
-    @property
-    def name(self) -> str:
-        """For rows and units."""
-        return ", ".join([self.family, f"{self.bits} bit", *([self.rate_text] if self.rate else [])])
-
-    @property
-    def rate_text(self) -> str:
-        """``0.1 scheduled`` or ``0.01 fixed``."""
-        return rate_text(self.rate, self.schedule)
-
-    @property
-    def most(self) -> int:
-        """Evaluations that the method takes by itself, at most."""
-        return METHODS[DEFAULT].budget if self.family == OURS else 0
-
-    def plan(self, budget: int) -> DecoderInversion:
-        """How to invert, with so many iterations where there is a choice."""
-        if self.family in (OURS, ENCODER):
-            return METHODS[DEFAULT if self.family == OURS else "encoder"]
-        methods: dict[str, Method | Gradient] = {
-            FREE: Adam(self.rate, schedule=self.schedule),
-            BASED: Gradient(self.rate, self.schedule),
-            PLAIN: ForwardStep(1.0),
-            ANDERSON: Anderson(3),
-        }
-        return DecoderInversion(methods[self.family], budget, name=self.name)
-
-    def budgets(self, settings: Settings) -> tuple[int, ...]:
-        """Iterations at which the error is noted; 0 where the method knows by itself."""
-        if self.family in (FREE, BASED):
-            early = self.schedule == "fixed" and self.bits == 32
-            return tuple(sorted({*(FEW if early else ()), *settings.iterations}))
-        return FEW if self.family in (PLAIN, ANDERSON) else (0,)
-
-
-VARIANTS = {
-    variant.name: variant
-    for variant in (
-        Variant(ENCODER),
-        Variant(OURS),
-        Variant(PLAIN),
-        Variant(ANDERSON),
-        *(Variant(FREE, bits, *rate) for bits, rates in ((32, FREE_RATES), (16, RATES)) for rate in rates),
-        *(Variant(BASED, bits, *rate) for bits in (32, 16) for rate in RATES),
-    )
-}
 
 
 def dtype(bench: Bench, bits: int) -> str:
@@ -144,9 +70,8 @@ class DecoderInversionExperiment:
         return list(_errors(bench, variant, i))
 
     def table(self, rows: Sequence[Row]) -> str:
-        """Table S1's layout, then few iterations, what is significant, what is gained, and what underflows."""
-        parts = (_long_table(rows), _short_table(rows), _against_gradient(rows), _gained(rows), _comparisons(rows))
-        return "\n\n".join((*parts, _underflow_table(rows)))
+        """See :mod:`.decoder_tables`."""
+        return tables(rows)
 
     def figure(self, rows: Sequence[Row], folder: Path) -> Figure:
         """Error against time, and error against memory, with their Pareto fronts."""
@@ -240,195 +165,6 @@ def _zeros(model: LatentModel, drawn: Drawn, loss: str) -> tuple[float, bool]:
     return float((gradient == 0).float().mean()), bool(torch.isfinite(gradient).all())
 
 
-# -------------------------------------------------------------------------------------- table
-
-
-def _budgets(rows: Sequence[Row]) -> list[int]:
-    """Iterations that were asked for: those of the scheduled variants, which have no others."""
-    names = {v.name for v in VARIANTS.values() if v.schedule == "cosine"}
-    return sorted({int(number(row, "iterations")) for row in rows if row.get("method") in names})
-
-
-def _cell(rows: Sequence[Row], name: str, budget: int) -> str:
-    errors, seconds = (column(rows, what, method=name, iterations=budget) for what in ("nmse_db", "seconds"))
-    if any(map(math.isnan, seconds)):
-        return "out of memory"
-    return f"{mean(errors).text(1)} dB, {np.median(seconds):.2g} s" if errors else ""
-
-
-def _memory_cells(rows: Sequence[Row], variant: Variant) -> list[str]:
-    found = select(rows, family=variant.family, bits=variant.bits)
-    if not found:
-        return [""] * 3
-    total, model, above = (number(found[0], name) for name in ("peak_mb", "model_mb", "above_mb"))
-    if math.isnan(total):
-        return ["out of memory", "", ""]
-    return [f"{total:.0f}", f"{total - model:.0f}", "unknown" if math.isnan(above) else f"{above:.0f}"]
-
-
-_MEMORY = ("peak MB", "peak less model MB", "peak above loaded MB")
-
-
-def _long_table(rows: Sequence[Row]) -> str:
-    budgets = _budgets(rows)
-    header = ("method", "bits", "rate", *(f"{n} iterations" for n in budgets), *_MEMORY)
-    table = [
-        [v.family, str(v.bits), v.rate_text, *(_cell(rows, v.name, n) for n in budgets), *_memory_cells(rows, v)]
-        for v in VARIANTS.values()
-        if v.family in (FREE, BASED)
-    ]
-    head = (
-        f"Error of the latent (mean and 95 % interval over {_count(rows)}) and median seconds. 16 bit is "
-        "bfloat16 on a CPU and float16 on a GPU; gradient-based runs in it with the summed loss, as the gradient of "
-        "the published mean underflows (last table). Peak memory in a fresh process:"
-    )
-    return f"{head}\n\n{report.markdown_table(header, table).rstrip()}"
-
-
-def _short_table(rows: Sequence[Row]) -> str:
-    table = []
-    for variant in VARIANTS.values():
-        if variant.bits == 32 and variant.schedule == "fixed":
-            for budget in _iterations(rows, variant):
-                if not variant.rate or budget in FEW:
-                    cell, memory = _cell(rows, variant.name, budget), _memory_cells(rows, variant)
-                    table.append([_label(variant), str(budget or _span(rows, variant)), cell, *memory])
-    head = "Few iterations, 32 bit:"
-    return f"{head}\n\n{report.markdown_table(('method', 'iterations', 'error, time', *_MEMORY), table).rstrip()}"
-
-
-def _count(rows: Sequence[Row]) -> str:
-    count = len({row["picture"] for row in rows if "nmse_db" in row})
-    return "1 picture" if count == 1 else f"{count} pictures"
-
-
-def _iterations(rows: Sequence[Row], variant: Variant) -> list[int]:
-    return sorted({int(number(row, "iterations")) for row in select(rows, method=variant.name)})
-
-
-def _span(rows: Sequence[Row], variant: Variant) -> str:
-    """Evaluations that a method took by itself, such as ``2 to 3``."""
-    counts = sorted({f"{count:g}" for count in column(rows, "evaluations", method=variant.name)}, key=float)
-    return " to ".join(dict.fromkeys((counts[0], counts[-1])))
-
-
-def _by_picture(rows: Sequence[Row], name: str, budget: int) -> dict[Value, float]:
-    return {row["picture"]: number(row, "nmse_db") for row in select(rows, method=name, iterations=budget)}
-
-
-def _pairs(first: dict[Value, float], second: dict[Value, float]) -> tuple[list[float], list[float]]:
-    """The values of the pictures that have both, where they are finite."""
-    both = [i for i in first if math.isfinite(first[i]) and math.isfinite(second.get(i, math.nan))]
-    return [first[i] for i in both], [second[i] for i in both]
-
-
-def _difference(pair: tuple[list[float], list[float]], p: float) -> str:
-    return f"{mean(np.subtract(*pair).tolist()).text(1)} dB ({p_text(p)})" if pair[0] else ""
-
-
-def _against_gradient(rows: Sequence[Row]) -> str:
-    """Gradient-free less gradient-based, at the same rate and as many iterations."""
-    budgets, lines = _budgets(rows), [(bits, rate) for bits in (32, 16) for rate in RATES]
-    pairs = [
-        _pairs(*(_by_picture(rows, Variant(family, bits, *rate).name, n) for family in (FREE, BASED)))
-        for bits, rate in lines
-        for n in budgets
-    ]
-    corrected = holm([paired(*pair) for pair in pairs])
-    cells = iter(_difference(pair, p) for pair, p in zip(pairs, corrected, strict=True))
-    table = [[str(bits), rate_text(*rate), *(next(cells) for _ in budgets)] for bits, rate in lines]
-    head = (
-        "Error of gradient-free less that of gradient-based after as many iterations (negative: gradient-free's is "
-        f"smaller), over the same pictures; p by paired t-tests with Holm's correction for all {len(pairs)}:"
-    )
-    header = ("bits", "rate", *(f"{n} iterations" for n in budgets))
-    return f"{head}\n\n{report.markdown_table(header, table).rstrip()}"
-
-
-def _gained(rows: Sequence[Row]) -> str:
-    """The three headlines of the paper, for gradient-free and for treering's default, over gradient-based in 32 bit."""
-    theirs = _family_points(rows, BASED, 32)
-    lines = []
-    for family, bits in ((FREE, 32), (FREE, 16), (OURS, 32)):
-        parts = [*_faster(_family_points(rows, family, bits), theirs), *_less_memory(rows, family, bits)]
-        if parts:
-            lines.append(f"- {family}, {bits} bit: {'; '.join(parts)}.")
-    return "Over gradient-based in 32 bit, any rate, mean errors and median times:\n\n" + "\n".join(lines)
-
-
-def _family_points(rows: Sequence[Row], family: str, bits: int) -> list[tuple[float, float]]:
-    """Seconds and error of every variant and budget."""
-    variants = [v for v in VARIANTS.values() if (v.family, v.bits) == (family, bits)]
-    return [(x, y) for v in variants for x, y, _ in _points(rows, v)]
-
-
-def _faster(ours: Sequence[tuple[float, float]], theirs: Sequence[tuple[float, float]]) -> Iterator[str]:
-    """At equal error, how much sooner at most; at equal time, how much better at most."""
-    sooner = [(t / min(fits), e) for t, e in theirs if (fits := [s for s, f in ours if f <= e])]
-    better = [(e - min(fits), t) for t, e in theirs if (fits := [f for s, f in ours if s <= t])]
-    if sooner:
-        ratio, error = max(sooner)
-        yield f"up to {ratio:.2g} times as fast to an error as small (at {error:.1f} dB)"
-    elif ours and theirs:
-        yield "never at an error as small"
-    if better:
-        gap, seconds = max(better)
-        how = f"{gap:.1f} dB better" if gap > 0 else f"{-gap:.1f} dB worse"
-        yield f"at equal time at most {how} (at {seconds:.2g} s)"
-
-
-def _less_memory(rows: Sequence[Row], family: str, bits: int) -> Iterator[str]:
-    ours, theirs = (column(rows, "above_mb", family=f, bits=b) for f, b in ((family, bits), (BASED, 32)))
-    if ours and theirs and ours[0] > 0 and theirs[0] > 0:
-        yield f"{100 * (1 - ours[0] / theirs[0]):.0f} % less memory above the loaded model"
-
-
-def _comparisons(rows: Sequence[Row]) -> str:
-    """treering's default against every family at its best, which is chosen on the other pictures."""
-    families = [pair for pair in dict.fromkeys((v.family, v.bits) for v in VARIANTS.values()) if pair != (OURS, 32)]
-    found = {family: _choices(rows, *family) for family in families}
-    pairs = {family: (mine, chosen_elsewhere(settings)) for family, (mine, settings) in found.items() if settings}
-    corrected = holm([paired(*pair) for pair in pairs.values()])
-    lines = [
-        f"- {family}, {bits} bit: {_difference(pair, p)}"
-        for ((family, bits), pair), p in zip(pairs.items(), corrected, strict=True)
-    ]
-    head = (
-        "Error of treering's default (the forward step, stopped by itself) less that of every family at its best rate "
-        "and iterations, which are chosen for each picture on the others (negative: treering's is smaller); p by "
-        "paired t-tests with Holm's correction:"
-    )
-    return f"{head}\n\n" + "\n".join(lines)
-
-
-def _choices(rows: Sequence[Row], family: str, bits: int) -> tuple[list[float], dict[tuple[str, int], list[float]]]:
-    """Errors of treering's default, and those of every setting of a family over the same pictures."""
-    mine = _by_picture(rows, Variant(OURS).name, 0)
-    every = {
-        (variant.name, budget): _by_picture(rows, variant.name, budget)
-        for variant in VARIANTS.values()
-        if (variant.family, variant.bits) == (family, bits)
-        for budget in _iterations(rows, variant)
-    }
-    both = [i for i in mine if all(i in errors for errors in every.values())]
-    settings = {where: [errors[i] for i in both] for where, errors in every.items()}
-    return [mine[i] for i in both], settings if both else {}
-
-
-def _underflow_table(rows: Sequence[Row]) -> str:
-    table = []
-    for row in rows:
-        if "zero_share" in row:
-            share = "unknown" if row["zero_share"] is None else report.percent(number(row, "zero_share"))
-            table.append([row["dtype"], row["loss"], share, row["finite"]])
-    head = (
-        "Gradient of the squared error of the pixels with respect to z, at z = E(x) of the first picture. The mean's "
-        "is the sum's divided by the number of values in a picture:"
-    )
-    header = ("networks", "loss", "entries that are exactly zero", "finite")
-    return f"{head}\n\n{report.markdown_table(header, table).rstrip()}"
-
-
 # ------------------------------------------------------------------------------------- figure
 
 
@@ -442,17 +178,6 @@ def front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return kept
 
 
-def _points(rows: Sequence[Row], variant: Variant) -> list[tuple[float, float, float]]:
-    """Median seconds, mean error and half of its interval, for every budget."""
-    points = []
-    for budget in _iterations(rows, variant):
-        errors = mean(column(rows, "nmse_db", method=variant.name, iterations=budget))
-        seconds = column(rows, "seconds", method=variant.name, iterations=budget)
-        if math.isfinite(errors.value):
-            points.append((float(np.median(seconds)), errors.value, errors.half_width))
-    return points
-
-
 def _looks() -> dict[str, figures.Look]:
     families = list(dict.fromkeys((v.family, v.bits) for v in VARIANTS.values()))
     return {v.name: figures.look(families.index((v.family, v.bits))) for v in VARIANTS.values()}
@@ -461,13 +186,13 @@ def _looks() -> dict[str, figures.Look]:
 def _draw_time(axes: Any, rows: Sequence[Row]) -> None:
     looks, every = _looks(), []
     for variant in VARIANTS.values():
-        points, look = _points(rows, variant), looks[variant.name]
-        every += [(x, y) for x, y, _ in points]
-        if points:
-            x, y, half = zip(*points, strict=True)
+        found, look = points(rows, variant), looks[variant.name]
+        every += [(x, y) for x, y, _ in found]
+        if found:
+            x, y, half = zip(*found, strict=True)
             style = {"linestyle": _dash(variant), "marker": look.marker}
             front_most = {"markersize": 9, "zorder": 5} if variant.family == OURS else {"markersize": 4}
-            figures.bars(axes, x, y, half, color=look.colour, label=_label(variant), **style, **front_most)
+            figures.bars(axes, x, y, half, color=look.colour, label=variant.label, **style, **front_most)
     _draw_front(axes, every)
     axes.set_xscale("log")
     low, high = figures.room([y for _, y in every], most=_worst(rows))  # not of the intervals, which may be huge
@@ -486,10 +211,6 @@ def _dash(variant: Variant) -> str:
     return {(0.1, "cosine"): "--", (0.01, "cosine"): ":"}.get((variant.rate, variant.schedule), "-")
 
 
-def _label(variant: Variant) -> str:
-    return variant.name if variant.rate else variant.family
-
-
 def _draw_front(axes: Any, points: Sequence[tuple[float, float]]) -> None:
     if points:
         x, y = zip(*front(points), strict=True)
@@ -502,7 +223,7 @@ def _draw_memory(axes: Any, rows: Sequence[Row]) -> None:
     for family, bits in dict.fromkeys((v.family, v.bits) for v in VARIANTS.values()):
         variants = [v for v in VARIANTS.values() if (v.family, v.bits) == (family, bits)]
         memory = column(rows, "above_mb", family=family, bits=bits)
-        errors = [y for v in variants for _, y, _ in _points(rows, v)]
+        errors = [y for v in variants for _, y, _ in points(rows, v)]
         if errors and memory and math.isfinite(memory[0]):
             look = looks[variants[0].name]
             axes.plot(memory[0], min(errors), look.marker, color=look.colour, markersize=6)
