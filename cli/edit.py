@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 
 WHITE = 128
 """Grey from which a pixel of a mask counts as white."""
-
-
 _MASK_NOTES = {"Alpha was laid over white.": "What is transparent counts as white."}
+"""What reading says of any picture, said of a mask."""
 
 
 @dataclass(frozen=True)
@@ -180,10 +179,8 @@ def _fit(picture: Source, mask: Source, size: tuple[int, int]) -> Task:
         why = f"so small or so near the border that nothing is left of it at {size[1]}x{size[0]}"
         what = f"The white in {mask.name} is {why}" if lost else f"{mask.name} is black everywhere"
         raise Failure(f"{what}, so nothing may change; white marks what may.")
-    also = (
-        f"Mask: {_MASK_NOTES.get(note, note)}" for note in marked.notes if note not in seen.notes
-    )  # the same crop is told once
-    return Task(seen.pixels, white, (*seen.notes, *also))
+    own = (_MASK_NOTES.get(note, note) for note in marked.notes if note not in seen.notes)  # a crop is told once
+    return Task(seen.pixels, white, (*seen.notes, *(f"Mask: {note}" for note in own)))
 
 
 def _white(mask: Picture) -> NDArray[Any]:

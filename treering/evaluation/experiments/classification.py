@@ -288,15 +288,15 @@ def _family(rows: Sequence[Row], pairs: Sequence[tuple[_Reading, _Reading]]) -> 
     flags = [(_by_picture(rows, *first), _by_picture(rows, *second)) for first, second in pairs]
     single = [mcnemar(*pair) for pair in flags]
     return [
-        Comparison(
-            RULES[first[0]],
-            *first[1:],
-            second[1] if first[0] == second[0] else RULES[second[0]],
-            *(sum(pair[0]), sum(pair[1]), len(pair[0])),
-            *(p, corrected),
-        )
-        for (first, second), pair, p, corrected in zip(pairs, flags, single, holm(single), strict=True)
+        Comparison(*_names(*both), sum(ours), sum(theirs), len(ours), p, corrected)
+        for both, (ours, theirs), p, corrected in zip(pairs, flags, single, holm(single), strict=True)
     ]
+
+
+def _names(first: _Reading, second: _Reading) -> tuple[str, str, str, str]:
+    """Rule, method and prompt of the first reading, and what sets the second apart."""
+    (rule, method, prompt), (other_rule, other, _) = first, second
+    return RULES[rule], method, prompt, other if rule == other_rule else RULES[other_rule]
 
 
 def _by_picture(rows: Sequence[Row], rule: str, method: str, prompt: str) -> list[bool]:

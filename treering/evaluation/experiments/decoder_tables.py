@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ... import report
-from .rows import Row, Value, column, number, select
+from .rows import Row, Value, by_picture, column, matched, number, select
 from .statistics import chosen_elsewhere, holm, mean, p_text, paired
 from .variants import BASED, FEW, FREE, OURS, RATES, VARIANTS, Variant
 from .watched import rate_text
@@ -89,14 +89,8 @@ def _span(rows: Sequence[Row], variant: Variant) -> str:
     return " to ".join(dict.fromkeys((counts[0], counts[-1])))
 
 
-def _by_picture(rows: Sequence[Row], name: str, budget: int) -> dict[Value, float]:
-    return {row["picture"]: number(row, "nmse_db") for row in select(rows, method=name, iterations=budget)}
-
-
-def _pairs(first: dict[Value, float], second: dict[Value, float]) -> tuple[list[float], list[float]]:
-    """The values of the pictures that have both, where they are finite."""
-    both = [i for i in first if math.isfinite(first[i]) and math.isfinite(second.get(i, math.nan))]
-    return [first[i] for i in both], [second[i] for i in both]
+def _errors(rows: Sequence[Row], name: str, budget: int) -> dict[Value, float]:
+    return by_picture(rows, "nmse_db", method=name, iterations=budget)
 
 
 def _difference(pair: tuple[list[float], list[float]], p: float) -> str:
@@ -107,7 +101,7 @@ def _against_gradient(rows: Sequence[Row]) -> str:
     """Gradient-free less gradient-based, at the same rate and as many iterations."""
     budgets, lines = _budgets(rows), [(bits, rate) for bits in (32, 16) for rate in RATES]
     pairs = [
-        _pairs(*(_by_picture(rows, Variant(family, bits, *rate).name, n) for family in (FREE, BASED)))
+        matched(*(_errors(rows, Variant(family, bits, *rate).name, n) for family in (FREE, BASED)))
         for bits, rate in lines
         for n in budgets
     ]
@@ -180,9 +174,9 @@ def _comparisons(rows: Sequence[Row]) -> str:
 
 def _choices(rows: Sequence[Row], family: str, bits: int) -> tuple[list[float], dict[tuple[str, int], list[float]]]:
     """Errors of treering's default, and those of every setting of a family over the same pictures."""
-    mine = _by_picture(rows, Variant(OURS).name, 0)
+    mine = _errors(rows, Variant(OURS).name, 0)
     every = {
-        (variant.name, budget): _by_picture(rows, variant.name, budget)
+        (variant.name, budget): _errors(rows, variant.name, budget)
         for variant in VARIANTS.values()
         if (variant.family, variant.bits) == (family, bits)
         for budget in _iterations(rows, variant)

@@ -32,7 +32,7 @@ from ..confusion import Rate
 from . import figures
 from .bench import PICTURES, Bench, Drawn, Settings
 from .readings import invert
-from .rows import Row, Value, column, number, select
+from .rows import Row, by_picture, column, matched, number, select
 from .statistics import LEVEL, Mean, holm, mcnemar, mean, p_text, paired
 
 if TYPE_CHECKING:
@@ -263,14 +263,9 @@ def _shares(rows: Sequence[Row]) -> list[float]:
     return sorted(set(column(rows, "share")))
 
 
-def _by_picture(rows: Sequence[Row], name: str, method: str, share: float) -> dict[Value, float]:
-    """Values of a column by picture; what was not measured is left out."""
-    values = {row["picture"]: number(row, name) for row in select(rows, method=method, share=share)}
-    return {i: value for i, value in values.items() if math.isfinite(value)}
-
-
 def _of(rows: Sequence[Row], name: str, method: str, share: float) -> list[float]:
-    return list(_by_picture(rows, name, method, share).values())
+    """Values of a column; what was not measured is left out."""
+    return [value for value in column(rows, name, method=method, share=share) if math.isfinite(value)]
 
 
 @dataclass(frozen=True)
@@ -301,9 +296,7 @@ def gains(rows: Sequence[Row]) -> dict[tuple[str, float, str], Gain]:
 
 def _pairs(rows: Sequence[Row], name: str, method: str, share: float) -> tuple[list[float], list[float]]:
     """A method's values and the encoder's, of the pictures that have both."""
-    ours, theirs = (_by_picture(rows, name, which, share) for which in (method, ENCODER))
-    both = [i for i in ours if i in theirs]
-    return [ours[i] for i in both], [theirs[i] for i in both]
+    return matched(*(by_picture(rows, name, method=which, share=share) for which in (method, ENCODER)))
 
 
 # -------------------------------------------------------------------------------------- table
@@ -386,7 +379,7 @@ def _survival(rows: Sequence[Row]) -> str:
     corrected = holm([mcnemar(*pair) for pair in pairs.values()])
     lines = [
         f"- {share:.0%} may change: {sum(after)} of {len(after)} right after the edit, {sum(before)} before "
-        f"({'fewer, ' if p < LEVEL else 'not significantly fewer, '}p = {p:.2g})"
+        f"({'fewer, ' if p < LEVEL and sum(after) < sum(before) else 'not significantly fewer, '}p = {p:.2g})"
         for (share, (before, after)), p in zip(pairs.items(), corrected, strict=True)
     ]
     head = f"Does the mark survive? Edits with {OURS}; exact McNemar tests with Holm's correction:"

@@ -23,3 +23,14 @@ def number(row: Row, name: str) -> float:
 def column(rows: Sequence[Row], name: str, **where: Value) -> list[float]:
     """The numbers in a column of the rows that agree with ``where``."""
     return [number(row, name) for row in select(rows, **where)]
+
+
+def by_picture(rows: Sequence[Row], name: str, **where: Value) -> dict[Value, float]:
+    """The numbers in a column of the rows that agree with ``where``, by their picture."""
+    return {row["picture"]: number(row, name) for row in select(rows, **where)}
+
+
+def matched(first: dict[Value, float], second: dict[Value, float]) -> tuple[list[float], list[float]]:
+    """The numbers of the pictures that have two finite ones, in one order."""
+    both = [i for i in first if math.isfinite(first[i]) and math.isfinite(second.get(i, math.nan))]
+    return [first[i] for i in both], [second[i] for i in both]
