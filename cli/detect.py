@@ -23,9 +23,9 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from treering.keys import Keyring
+    from treering.marks.keyring import Keyring
+    from treering.reading import Detector
     from treering.types import Detection
-    from treering.watermark import Detector
 
 NOT_MARKED = 1
 
@@ -101,8 +101,8 @@ class _Reader:
         return self.reading.detector(self.model.load(self.keyring.model), self.keyring)
 
     def __call__(self, name: str) -> Detection:
-        from treering import images
         from treering.errors import ImageError
+        from treering.pictures import images
 
         if name != "-" and os.path.isdir(name):
             raise ImageError(f"{name} is a folder; check it with `treering verify {name}`.")
@@ -113,7 +113,7 @@ class _Reader:
 
 
 def _load(path: Path | None, model: ModelChoice, reading: Reading) -> _Reader:
-    from treering.keys import Keyring
+    from treering.marks.keyring import Keyring
 
     return _Reader(Keyring.load(keyring_path(path)), model, reading)
 

@@ -27,8 +27,8 @@ from .options import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from treering.images import Picture
     from treering.models import LatentModel
+    from treering.pictures.images import Picture
 
 WHITE = 128
 """Grey from which a pixel of a mask counts as white."""
@@ -151,7 +151,7 @@ def _target(image: str, output: Path | None, force: bool) -> Path:
 
 
 def _read(name: str) -> Source:
-    from treering import images
+    from treering.pictures import images
 
     source, label = (sys.stdin.buffer, "Standard input") if name == "-" else (Path(name), name)
     return Source(label, images.read_bytes(source, label))
@@ -159,7 +159,7 @@ def _read(name: str) -> Source:
 
 def _check_sizes(picture: Source, mask: Source) -> None:
     """Only of one size do they lose the same margins when they are cropped to the model's form."""
-    from treering import images
+    from treering.pictures import images
 
     ours, theirs = (images.read(s.data, name=s.name).pixels.shape for s in (picture, mask))
     if ours != theirs:
@@ -170,7 +170,7 @@ def _check_sizes(picture: Source, mask: Source) -> None:
 
 
 def _fit(picture: Source, mask: Source, size: tuple[int, int]) -> Task:
-    from treering import images
+    from treering.pictures import images
 
     seen, marked = (images.read(s.data, size, s.name) for s in (picture, mask))
     white = _white(marked)
@@ -189,7 +189,7 @@ def _white(mask: Picture) -> NDArray[Any]:
 
 
 def _write(picture: NDArray[Any], path: Path, force: bool) -> None:
-    from treering import images
+    from treering.pictures import images
 
     images.write(picture, path, overwrite=force)
 

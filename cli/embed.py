@@ -32,7 +32,7 @@ from .options import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from treering.keys import Keyring
+    from treering.marks.keyring import Keyring
     from treering.models import LatentModel
 
 Make = Callable[[int, str], "NDArray[Any]"]
@@ -190,7 +190,7 @@ def _single(path: Path, count: int, force: bool) -> Path:
 
 
 def _check_folder(folder: Path) -> None:
-    from treering import images
+    from treering.pictures import images
 
     if folder.is_file() or (folder.suffix.lower() in images.SUFFIXES and not folder.exists()):
         raise Failure(f"{folder} is not a folder, and pictures are written as .png files.")
@@ -213,7 +213,7 @@ def _prepare(job: Job, keyring: Keyring | None, choice: ModelChoice) -> tuple[Ma
 
 def _keyring(job: Job, path: Path | None) -> Keyring | None:
     """The keyring; None where none is needed, and where the user's own has not been made yet."""
-    from treering.keys import Keyring
+    from treering.marks.keyring import Keyring
 
     own = user_keyring()
     missing = path is None and (job.key is None or not os.path.lexists(own))
@@ -232,7 +232,7 @@ def _check_key(key: int, classes: int) -> None:
 
 
 def _first_keyring(model: LatentModel) -> Keyring:
-    from treering.keys import Keyring
+    from treering.marks.keyring import Keyring
 
     path = user_keyring()
     keyring = Keyring.new(model=model.name, shape=model.shape, image_size=model.image_size)
@@ -251,18 +251,19 @@ def _caption(job: Job, model: LatentModel, i: int) -> str:
 
 
 def _marked(job: Job, model: LatentModel, keyring: Keyring) -> Make:
-    from treering import watermark
+    from treering import writing
 
-    watermark.check(model, keyring)
-    return lambda seed, prompt: watermark.embed(model, keyring, job.key, [prompt], seed, job.steps, job.guidance)[0]
+    keyring.check_fits(model)
+    return lambda seed, prompt: writing.embed(model, keyring, job.key, [prompt], seed, job.steps, job.guidance)[0]
 
 
 def _unmarked(job: Job, model: LatentModel) -> Make:
     """Needs no keyring: nothing of it goes into the picture."""
-    from treering import keys, watermark
+    from treering import writing
+    from treering.marks import keyring
 
-    return lambda seed, prompt: watermark.generate(
-        model, keys.plain_noise(model.shape, seed), [prompt], job.steps, job.guidance
+    return lambda seed, prompt: writing.generate(
+        model, keyring.plain_noise(model.shape, seed), [prompt], job.steps, job.guidance
     )[0]
 
 
@@ -292,8 +293,8 @@ def _one(job: Job, target: Target, make: Make, seed: int, file: Path, caption: s
 
 def _write(picture: NDArray[Any], file: Path, target: Target) -> Path:
     """Write the picture and tell where: under the next free number, if another process took this one meanwhile."""
-    from treering import images
     from treering.errors import ImageError
+    from treering.pictures import images
 
     while True:
         try:

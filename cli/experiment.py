@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from treering.evaluation.experiments import SUMMARIES
+from treering.research.experiments import SUMMARIES
 
 from .console import emit, on_terminal, say, sentences, shown
 from .options import ModelChoice, Named, Seed, demo_model_options, json_option, whole
 
 if TYPE_CHECKING:
-    from treering.evaluation.experiments.bench import Outcome
+    from treering.research.experiments.bench import Outcome
 
 RESULTS = Path("treering-results", "experiments")
 
@@ -85,10 +85,10 @@ def command(
     as_json: bool,
 ) -> None:
     """Run one experiment."""
-    from treering.evaluation import experiments
+    from treering.research import experiments
 
     with sentences(interrupted="Interrupted; the same command goes on where it stopped."):
-        from treering.evaluation.experiments.bench import Settings, run
+        from treering.research.experiments.bench import Settings, run
 
         experiment = experiments.get(name)
         budgets, which = iterations or experiment.iterations, (model.name or "demo", model.device, model.dtype)

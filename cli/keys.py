@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from treering.errors import TreeringError
-from treering.keys import KINDS, PAPER_TABLE, Keyring, Pattern
+from treering.marks.keyring import KINDS, PAPER_TABLE, Keyring, Pattern
 
 from .console import Failure, emit, say, shown
 from .options import (

@@ -18,9 +18,9 @@ import click
 
 if TYPE_CHECKING:
     from treering.inversion import DecoderInversion
-    from treering.keys import Keyring
+    from treering.marks.keyring import Keyring
     from treering.models import LatentModel
-    from treering.watermark import Detector
+    from treering.reading import Detector
 
     ParamType = click.ParamType[Any]
 else:  # click did not always have type arguments
@@ -308,7 +308,7 @@ _INVERSION: tuple[Decorator, ...] = (
 
 @dataclass(frozen=True)
 class Reading:
-    """How marks are read; see :class:`treering.watermark.Detector`."""
+    """How marks are read; see :class:`treering.Detector`."""
 
     method: str
     iterations: int | None
@@ -321,9 +321,8 @@ class Reading:
 
     def detector(self, model: LatentModel, keyring: Keyring) -> Detector:
         """A detector with these settings."""
-        from treering import watermark
 
-        return watermark.Detector(
+        return Detector(
             model,
             keyring,
             method=decoder_inversion(self.method, self.iterations),

@@ -28,9 +28,9 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from treering.keys import Keyring
+    from treering.batch import Item, Progress, Summary
+    from treering.marks.keyring import Keyring
     from treering.models import LatentModel
-    from treering.verification import Item, Progress, Summary
 
 MANIFEST, KEYRING = "manifest.csv", "keyring.json"
 """What a folder may bring along: the classes of its pictures, and the public keyring of their marks."""
@@ -109,10 +109,11 @@ def _folder(source: Path) -> Path:
 
 
 def _items(source: Path, labels: str | None) -> list[Item]:
-    from treering import images, verification
+    from treering import batch
+    from treering.pictures import images
 
     if source.is_dir():
-        items = _labelled(source, verification.find(source), labels)
+        items = _labelled(source, batch.find(source), labels)
     elif source.suffix.lower() in images.SUFFIXES and source.exists():
         raise Failure(f"{source} is a picture; read it with `treering detect {source}`.")
     elif not source.exists():
@@ -120,23 +121,23 @@ def _items(source: Path, labels: str | None) -> list[Item]:
     elif labels not in (None, str(source)):
         raise click.UsageError("A manifest has labels of its own; leave --labels out.")
     else:
-        items = verification.labels_from_manifest(source)
+        items = batch.labels_from_manifest(source)
     if not items:
         raise Failure(f"There are no pictures in {source}.")
     return items
 
 
 def _labelled(folder: Path, items: list[Item], labels: str | None) -> list[Item]:
-    from treering import verification
+    from treering import batch
 
     if labels is None and (folder / MANIFEST).is_file():
         say(f"Labels are taken from {folder / MANIFEST}.")
         labels = str(folder / MANIFEST)
     if labels == "folders":
-        return verification.labels_from_folders(items)
+        return batch.labels_from_folders(items)
     if labels in (None, "none") or not items:
         return items
-    return verification.labels_from_manifest(Path(labels or ""), items)
+    return batch.labels_from_manifest(Path(labels or ""), items)
 
 
 # With which keyring, and where to
@@ -147,7 +148,7 @@ def _keyring(folder: Path, given: Path | None) -> Keyring:
 
     A folder from somebody else must not decide how it is checked, so its keyring counts only where no other is.
     """
-    from treering.keys import Keyring
+    from treering.marks.keyring import Keyring
 
     path = folder / KEYRING
     public = None if given is not None else _public_keyring(path)
@@ -162,7 +163,7 @@ def _keyring(folder: Path, given: Path | None) -> Keyring:
 
 def _public_keyring(path: Path) -> Keyring | None:
     from treering.errors import KeyringError
-    from treering.keys import Keyring
+    from treering.marks.keyring import Keyring
 
     if not path.is_file():
         return None
@@ -194,13 +195,13 @@ def _default_output(folder: Path) -> Path:
 def _verify(
     items: Sequence[Item], keyring: Keyring, choice: ModelChoice, reading: Reading, output: Path, batch: int | None
 ) -> Summary:
-    from treering import verification
+    from treering.batch import verify
 
     model = choice.load(keyring.model)
     detector = reading.detector(model, keyring)
     settings = _settings(keyring, model, choice, reading)
     with _bar(len(items)) as progress:
-        return verification.verify(
+        return verify(
             items,
             detector,
             output,

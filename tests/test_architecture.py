@@ -17,20 +17,23 @@ ROOT = Path(__file__).resolve().parents[1]
 # Lowest first. A room may import the rooms of lower floors, never one beside it or above.
 FLOORS = (
     ("errors", "types"),
-    ("files", "solvers", "rings"),
-    ("keys", "schedule", "images", "models"),
-    ("inversion", "matching"),
-    ("watermark",),
+    ("files",),
+    ("solvers", "marks", "pictures"),
+    ("models",),
+    ("inversion",),
+    ("reading", "writing"),
     ("editing",),
+    ("statistics",),
     ("report",),
-    ("evaluation",),
-    ("verification",),
+    ("batch",),
+    ("research",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Arrows that point down and are forbidden all the same.
-FORBIDDEN = {("matching", "models"): "matching reads a spectrum and imports no model"}
+FORBIDDEN: dict[tuple[str, str], str] = {}
 # Libraries that one room alone may import.
-ONLY_IN = {"diffusers": "models", "transformers": "models", "tokenizers": "models", "click": "cli"}
+NETWORKS = ("models", "research")  # research trains the demo model
+ONLY_IN = {"diffusers": NETWORKS, "transformers": NETWORKS, "tokenizers": NETWORKS, "click": ("cli",)}
 HEAVY = ("torch", "diffusers", "transformers")
 # treering/__init__.py and treering/__main__.py: they may import every room, no room may import them.
 FRONT = ("__init__", "__main__")
@@ -105,8 +108,8 @@ def literals(node: ast.Call) -> Iterator[str]:
 def wrong_import(source: Source, target: str) -> str | None:
     """Why this file may not import this target, or None."""
     top, _, rest = target.partition(".")
-    if top in ONLY_IN and source.room != ONLY_IN[top]:
-        return f"imports {top}, which only {ONLY_IN[top]} may"
+    if top in ONLY_IN and source.room not in ONLY_IN[top]:
+        return f"imports {top}, which only {' and '.join(ONLY_IN[top])} may"
     if top == "cli":
         return "imports cli, which is installed as treering_cli"
     if source.room == "cli":
@@ -176,46 +179,49 @@ def plant(root: Path, path: str, text: str) -> None:
 
 
 GOOD = {
-    "down": ("treering/watermark.py", "from .inversion import invert\nfrom . import keys\nimport treering.rings"),
+    "down": (
+        "treering/reading/plan.py",
+        "from ..inversion import invert\nfrom ..marks import keyring\nimport treering.files",
+    ),
     "inside one room": ("treering/models/demo/data.py", "from . import scenes\nfrom ..load import open_model"),
     "models may": ("treering/models/load.py", "def f():\n    import diffusers.utils, transformers, tokenizers"),
-    "report, then evaluation": ("treering/evaluation/attacks.py", "from ..report import table"),
-    "evaluation, then verification": ("treering/verification.py", "from . import evaluation, report"),
-    "cli may import all": ("cli/main.py", "import click\nfrom treering import verification\nprint()"),
-    "front door may import all": ("treering/__init__.py", "def __getattr__(n):\n    from . import watermark"),
-    "version": ("treering/keys.py", "from . import __version__"),
-    "main may print": ("treering/models/demo/__main__.py", "import sys\nprint()\nsys.exit(0)"),
-    "a name like print": ("treering/images.py", "def f(x):\n    x.print()"),
+    "research may train": ("treering/research/demo/training.py", "import diffusers\nfrom ...models import demo"),
+    "batch, then report": ("treering/batch/run.py", "from .. import report, statistics"),
+    "cli may import all": ("cli/main.py", "import click\nfrom treering import batch, research\nprint()"),
+    "front door may import all": ("treering/__init__.py", "def __getattr__(n):\n    from . import writing"),
+    "version": ("treering/marks/keyring.py", "from .. import __version__"),
+    "main may print": ("treering/research/__main__.py", "import sys\nprint()\nsys.exit(0)"),
+    "a name like print": ("treering/files.py", "def f(x):\n    x.print()"),
 }
 
 BAD = {
-    "up": ("treering/solvers.py", "import treering.keys", "solvers (floor 1) imports keys (floor 2)"),
-    "up, relative": ("treering/solvers/km.py", "from ..schedule import Step", "imports schedule"),
-    "up, package": ("treering/solvers/__init__.py", "from .. import schedule", "imports schedule"),
-    "sideways": ("treering/rings.py", "from treering import solvers", "imports solvers"),
+    "up": ("treering/files.py", "import treering.marks", "files (floor 1) imports marks (floor 2)"),
+    "up, relative": ("treering/solvers/km.py", "from ..models import Step", "imports models"),
+    "up, package": ("treering/solvers/__init__.py", "from .. import models", "imports models"),
+    "sideways": ("treering/marks/fourier.py", "from treering import solvers", "imports solvers"),
     "sideways below": ("treering/types.py", "from . import errors", "types (floor 0) imports errors (floor 0)"),
-    "in a function": ("treering/keys.py", "def f():\n    from .models import load", "imports models"),
+    "in a function": ("treering/marks/keyring.py", "def f():\n    from ..models import load", "imports models"),
     "for types": (
-        "treering/keys.py",
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .images import X",
-        "keys.py:3: room keys",
+        "treering/marks/keyring.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..pictures import X",
+        "keyring.py:3: room marks",
     ),
-    "by name": ("treering/keys.py", "import importlib\nimportlib.import_module('treering.models')", "imports models"),
-    "report up": ("treering/report.py", "from . import evaluation", "imports evaluation"),
-    "evaluation up": ("treering/evaluation/run.py", "from ..verification import verify", "imports verification"),
-    "matching": ("treering/matching.py", "from . import models", "imports no model"),
-    "front door": ("treering/keys.py", "import treering", "front door"),
-    "front door name": ("treering/keys.py", "from . import Watermark", "imports Watermark from the front door"),
-    "diffusers": ("treering/schedule.py", "def f():\n    import diffusers.schedulers", "imports diffusers"),
-    "transformers": ("treering/watermark.py", "from transformers import CLIPTextModel", "imports transformers"),
+    "by name": ("treering/files.py", "import importlib\nimportlib.import_module('treering.models')", "imports models"),
+    "report up": ("treering/report/page.py", "from .. import batch", "imports batch"),
+    "the product knows no research": ("treering/batch/run.py", "from ..research import studies", "imports research"),
+    "reading and writing": ("treering/reading/detector.py", "from ..writing import embed", "imports writing"),
+    "front door": ("treering/files.py", "import treering", "front door"),
+    "front door name": ("treering/files.py", "from . import Watermark", "imports Watermark from the front door"),
+    "diffusers": ("treering/inversion/sampler.py", "def f():\n    import diffusers.schedulers", "imports diffusers"),
+    "transformers": ("treering/writing.py", "from transformers import CLIPTextModel", "imports transformers"),
     "tokenizers in cli": ("cli/main.py", "import tokenizers", "imports tokenizers"),
     "diffusers at the front": ("treering/__init__.py", "import diffusers", "imports diffusers"),
-    "click": ("treering/report.py", "from click import echo", "imports click"),
+    "click": ("treering/report/page.py", "from click import echo", "imports click"),
     "treering_cli": ("treering/__init__.py", "from treering_cli import main", "above the library"),
     "cli": ("cli/main.py", "import cli.options", "installed as treering_cli"),
-    "print": ("treering/keys.py", "def f():\n    print(1)", "keys.py:2: calls print"),
-    "exit": ("treering/keys.py", "import sys\nsys.exit(1)", "calls sys.exit"),
-    "SystemExit": ("treering/keys.py", "raise SystemExit", "names SystemExit"),
+    "print": ("treering/files.py", "def f():\n    print(1)", "files.py:2: calls print"),
+    "exit": ("treering/files.py", "import sys\nsys.exit(1)", "calls sys.exit"),
+    "SystemExit": ("treering/files.py", "raise SystemExit", "names SystemExit"),
     "unknown room": ("treering/attic/box.py", "", "attic is on no floor: add it to FLOORS"),
 }
 

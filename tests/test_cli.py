@@ -18,8 +18,8 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from treering import __version__, inversion, models, verification, watermark
-from treering.keys import KINDS, Keyring, Pattern
+from treering import __version__, batch, inversion, models, writing
+from treering.marks.keyring import KINDS, Keyring, Pattern
 from treering_cli import console, embed, manifest, options
 from treering_cli.main import COMMANDS, main
 
@@ -152,11 +152,11 @@ def test_what_options_repeat_is_what_the_library_has() -> None:
     assert tuple(inversion.METHODS) == options.METHODS
     assert inversion.DEFAULT == options.DEFAULT_METHOD
     assert tuple(models.DTYPES) == options.DTYPES
-    assert (watermark.STEPS, watermark.GUIDANCE, watermark.FPR) == (options.STEPS, options.GUIDANCE, options.FPR)
+    assert (writing.STEPS, writing.GUIDANCE, writing.FPR) == (options.STEPS, options.GUIDANCE, options.FPR)
 
 
 def test_the_reading_that_is_not_changed_is_the_librarys() -> None:
-    fields = watermark.Detector.__dataclass_fields__
+    fields = writing.Detector.__dataclass_fields__
     detect = dict(every_command())[("detect",)]
     defaults = {parameter.name: parameter.default for parameter in detect.params}
     for name in ("method", "fpr", "prompt", "guidance", "scheme"):
@@ -408,7 +408,7 @@ def test_rows_of_a_manifest(home: Path) -> None:
     replaced = manifest.check(path, files[1:], force=True)
     assert path.read_text() == before  # the label of a picture that is still there is not lost
     manifest.add(path, files[1], 5, replaced)
-    items = verification.labels_from_manifest(path)
+    items = batch.labels_from_manifest(path)
     assert [(item.name, item.label) for item in items] == [("pictures/a.png", 2), ("pictures/b, c.png", 5)]
 
 

@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from treering.keys import Keyring
-from treering.models.demo.scenes import random_caption
+from treering.marks.keyring import Keyring
+from treering.models.demo import random_caption
 from treering_cli.main import main
 
 KEY, SEED, PLAIN_SEED = 2, 11, 21

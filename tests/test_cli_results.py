@@ -17,8 +17,8 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
 
-from treering import report, verification
-from treering.keys import Keyring
+from treering import batch, report
+from treering.marks.keyring import Keyring
 from treering.types import Detection
 from treering_cli import console, options
 from treering_cli.main import main
@@ -36,7 +36,7 @@ class Model:
     def sampled_words(self, seed: int) -> str | None:
         return f"a scene {seed}"
 
-    def detector(self, keyring: Keyring) -> verification.Detect:
+    def detector(self, keyring: Keyring) -> batch.Detect:
         def detect(pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
             return [
                 detection(int(grey), keyring, tuple(n)) for grey, n in zip(pictures[:, 0, 0, 0], notes, strict=True)
@@ -315,7 +315,7 @@ def test_bars_on_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pace() -> None:
     from treering_cli.verify import _pace
 
-    progress = verification.Progress(done=3, total=9, resumed=0, failed=0, rate=0.25, remaining=3661.0)
+    progress = batch.Progress(done=3, total=9, resumed=0, failed=0, rate=0.25, remaining=3661.0)
     assert _pace(progress) == "4.0 s each, 1:01:01 left"
     assert _pace(None) is None
 

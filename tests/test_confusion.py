@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treering.errors import InputError
-from treering.evaluation.confusion import Confusion, Rate, wilson
+from treering.statistics import Confusion, Rate, wilson
 
 LABELS = st.none() | st.integers(0, 6)
 PAIRS = st.lists(st.tuples(LABELS, LABELS), max_size=60)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from treering.models.demo import WEIGHTS, data, networks, scenes, training, words
-from treering.models.demo.training import Plan, Run
+from treering.models.demo import WEIGHTS
+from treering.research.demo import data, networks, scenes, training, words
+from treering.research.demo.training import Plan, Run
 
 
 def test_scenes_are_the_same_every_time_and_differ_from_each_other():

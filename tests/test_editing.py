@@ -20,12 +20,12 @@ from torch import Tensor
 
 from treering import editing, inversion, models
 from treering.errors import InputError
-from treering.evaluation.experiments import bench, figures
-from treering.evaluation.experiments import editing as experiment
-from treering.evaluation.experiments.rows import Row, number
-from treering.keys import plain_noise
+from treering.marks.keyring import plain_noise
 from treering.models import LatentModel
-from treering.schedule import Schedule
+from treering.models.schedule import Schedule
+from treering.research.experiments import bench, figures
+from treering.research.experiments import editing as experiment
+from treering.research.experiments.rows import Row, number
 from treering.types import Step
 from treering_cli.main import main
 

@@ -10,10 +10,12 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treering import images, inversion
+from treering import inversion
 from treering.errors import InputError, TreeringError
-from treering.evaluation import experiments, sizes
-from treering.evaluation.experiments import (
+from treering.inversion import DecoderInversion
+from treering.pictures import images
+from treering.research import experiments, published
+from treering.research.experiments import (
     ablation,
     bench,
     convergence,
@@ -23,12 +25,11 @@ from treering.evaluation.experiments import (
     statistics,
     variants,
 )
-from treering.evaluation.experiments import peak as peak_room
-from treering.evaluation.experiments.bench import Settings, run
-from treering.evaluation.experiments.peak import peak
-from treering.evaluation.experiments.watched import follow
-from treering.inversion import DecoderInversion
-from treering.models import published
+from treering.research.experiments import peak as peak_room
+from treering.research.experiments.bench import Settings, run
+from treering.research.experiments.peak import peak
+from treering.research.experiments.watched import follow
+from treering.research.studies import sizes
 from treering.solvers import Anderson, ForwardStep, InertialKM, solve
 from treering_cli.main import main
 

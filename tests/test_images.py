@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image, ImageCms, features
 
-from treering import images
 from treering.errors import ImageError
+from treering.pictures import images
 
 as_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root ignores permission bits")
 needs_avif = pytest.mark.skipif(".avif" not in images.SUFFIXES, reason="this Pillow has no AVIF")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from treering.errors import InputError, KeyringError
-from treering.keys import KINDS, Keyring, Pattern, plain_noise
+from treering.marks.keyring import KINDS, Keyring, Pattern, plain_noise
 
 SECRET = bytes(range(32))
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from treering import matching, rings
-from treering.keys import Keyring, Pattern, plain_noise
+from treering.marks import fourier, matching
+from treering.marks.keyring import Keyring, Pattern, plain_noise
 
 SHAPE = (4, 16, 16)
 KINDS = {
@@ -23,8 +23,8 @@ KINDS = {
 
 def reading(keyring, noise):
     cells = keyring.cells()
-    points = rings.coefficients(noise, cells)
-    return points.numpy(), rings.read(points, cells).numpy(), cells.cell.numpy()
+    points = fourier.coefficients(noise, cells)
+    return points.numpy(), fourier.read(points, cells).numpy(), cells.cell.numpy()
 
 
 def search(keyring, noise, classes=None, transforms=1):

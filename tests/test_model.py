@@ -9,14 +9,17 @@ import torch
 from scipy import stats
 
 import treering
-from treering import images, inversion, matching, rings, watermark
+from treering import inversion, writing
 from treering.errors import InputError, ModelError
-from treering.evaluation.studies import decibel, jpeg, look
 from treering.inversion import METHODS, invert_decoder, invert_sampler, sample
-from treering.keys import Keyring, Pattern, plain_noise
+from treering.marks import fourier, matching
+from treering.marks.keyring import Keyring, Pattern, plain_noise
 from treering.models.demo import WEIGHTS
-from treering.schedule import Schedule, probe
-from treering.watermark import Detector
+from treering.models.schedule import Schedule, probe
+from treering.pictures import images
+from treering.reading import Detector
+from treering.research.common import decibel, jpeg
+from treering.research.studies.patterns import look
 
 KEYS = (0, 1, 2, None)
 
@@ -78,7 +81,7 @@ def test_exact_p_is_uniform_over_secrets_on_a_real_picture(model, keyring, pictu
     detector = Detector(model, keyring, "encoder")
     noise = detector.noise(detector.latent(pictures[1][None]).value)
     cells = keyring.cells()
-    means = rings.read(rings.coefficients(noise, cells), cells).numpy()
+    means = fourier.read(fourier.coefficients(noise, cells), cells).numpy()
     values = np.concatenate([keyring.with_secret(i.to_bytes(32, "big")).values([0]) for i in range(600)])
     z = matching.scores(means, values, keyring.weights(), keyring.pattern.real)[0]
     assert stats.kstest(z, "norm").pvalue > 1e-3
@@ -97,7 +100,7 @@ def test_latents_have_the_units_that_the_denoiser_sees(model, pictures):
     "name", [name for name in METHODS if name not in ("encoder", "gradient", "adam", "adam-fixed")]
 )
 def test_decoder_inversion_beats_the_encoder(model, keyring, name):
-    f = model.denoiser(["mountains at dawn, clouds"], watermark.GUIDANCE)
+    f = model.denoiser(["mountains at dawn, clouds"], writing.GUIDANCE)
     true = sample(probe(model.scheduler(), 10), f, keyring.noise(0, 3))
     pixels = torch.from_numpy(images.to_float(images.to_bytes(model.decode(true).numpy())))
     plain = decibel(model.encode(pixels), true)

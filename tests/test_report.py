@@ -13,7 +13,7 @@ from PIL import Image
 
 from treering import report
 from treering.errors import InputError
-from treering.evaluation.confusion import Confusion, Rate
+from treering.statistics import Confusion, Rate
 
 PAIRS = [(0, 0)] * 9 + [(0, None), (2, 2), (2, 2), (2, 7), (None, None), (None, None), (None, 0)]
 CONFUSION = Confusion.of(PAIRS, classes=range(10))

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treering import rings
 from treering.errors import InputError
-from treering.keys import Keyring, Pattern, plain_noise
+from treering.marks import fourier
+from treering.marks.keyring import Keyring, Pattern, plain_noise
 
 SECRET = bytes(range(32))
 SIZES = st.integers(7, 24)
@@ -28,37 +28,37 @@ def test_the_key_reads_back_and_nothing_else_changes(height, width, kind, seed):
     keyring = Keyring(SECRET, pattern(kind, min(3, (min(height, width) - 1) // 2)), shape)
     cells, key = keyring.cells(), torch.from_numpy(keyring.values([5])[0])
     plain = plain_noise(shape, seed)
-    marked = rings.imprint(plain, cells, key)
+    marked = fourier.imprint(plain, cells, key)
     assert marked.dtype == torch.float32
     assert marked.shape == (1, *shape)
-    means = rings.read(rings.coefficients(marked, cells), cells)[0]
+    means = fourier.read(fourier.coefficients(marked, cells), cells)[0]
     assert (means - key).abs().max() < 1e-5
     touched = torch.zeros(shape).flatten()
     touched[cells.index] = touched[cells.mirror] = 1
-    difference = (rings.spectrum(marked.double()) - rings.spectrum(plain.double())).flatten()
+    difference = (fourier.spectrum(marked.double()) - fourier.spectrum(plain.double())).flatten()
     assert difference[touched == 0].abs().max() < 1e-5
-    back = rings.noise(rings.spectrum(marked.double()))
+    back = fourier.noise(fourier.spectrum(marked.double()))
     assert (back - marked).abs().max() < 1e-6
 
 
 @given(height=st.integers(1, 20), width=st.integers(1, 20))
 @settings(deadline=None, max_examples=80)
 def test_half_plane_holds_one_of_every_pair(height, width):
-    here, there = rings.half_plane(height, width)
+    here, there = fourier.half_plane(height, width)
     selves = (2 if height % 2 == 0 else 1) * (2 if width % 2 == 0 else 1)
     assert len(here) == (height * width - selves) // 2
     assert len(set(here.tolist()) | set(there.tolist())) == 2 * len(here)
     x = torch.randn(height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    flat = rings.spectrum(x).flatten()
+    flat = fourier.spectrum(x).flatten()
     assert torch.allclose(flat[here], flat[there].conj())
 
 
 def test_spectrum_is_orthonormal_with_zero_frequency_in_the_middle():
     ones = torch.ones(1, 1, 9, 12)
-    flat = rings.spectrum(ones)
+    flat = fourier.spectrum(ones)
     assert flat[0, 0, 4, 6].real == pytest.approx(math.sqrt(9 * 12))
     noise = torch.randn(64, 1, 9, 12, generator=torch.Generator().manual_seed(0))
-    assert rings.spectrum(noise).abs().square().mean().item() == pytest.approx(1, abs=0.05)
+    assert fourier.spectrum(noise).abs().square().mean().item() == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize("kind", ["rings", "real", "noise", "mixed"])
@@ -81,14 +81,14 @@ def test_noise_of_a_key_is_gaussian_for_the_noise_pattern():
 
 def test_rings_that_do_not_fit_are_refused():
     with pytest.raises(InputError, match="Rings 1 to 9 do not fit a 16x16 latent: use 1 to 7"):
-        rings.ring_cells((4, 16, 16), (0,), 1, 9)
+        fourier.ring_cells((4, 16, 16), (0,), 1, 9)
     with pytest.raises(InputError, match="do not fit a latent of 4 channels"):
-        rings.ring_cells((4, 16, 16), (0, 4), 1, 3)
+        fourier.ring_cells((4, 16, 16), (0, 4), 1, 3)
 
 
 def test_a_ring_is_half_a_pixel_to_either_side():
-    cells = rings.ring_cells((1, 32, 32), (0,), 2, 4)
-    distance = rings.radius(32, 32).flatten()[cells.index]
+    cells = fourier.ring_cells((1, 32, 32), (0,), 2, 4)
+    distance = fourier.radius(32, 32).flatten()[cells.index]
     ring = cells.cell + 2
     assert ((distance >= ring - 0.5) & (distance < ring + 0.5)).all()
     assert torch.equal(torch.bincount(cells.cell), cells.count)

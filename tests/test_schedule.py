@@ -6,7 +6,7 @@ import torch
 
 from treering.errors import SamplerError
 from treering.inversion import invert_sampler, sample
-from treering.schedule import probe, rectified_flow
+from treering.models.schedule import probe, rectified_flow
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 DDIM = {**BETAS, "clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}

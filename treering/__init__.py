@@ -19,13 +19,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Detection": "types",
-    "Detector": "watermark",
-    "Keyring": "keys",
-    "Pattern": "keys",
+    "Detector": "reading",
+    "Keyring": "marks.keyring",
+    "Pattern": "marks.keyring",
     "TreeringError": "errors",
     "edit": "editing",
-    "embed": "watermark",
-    "generate": "watermark",
+    "embed": "writing",
+    "generate": "writing",
+    "images": "pictures.images",
     "load_model": "models",
 }
 
@@ -34,20 +35,21 @@ __all__ = [*_HOMES, "__version__"]
 if TYPE_CHECKING:
     from .editing import edit as edit
     from .errors import TreeringError as TreeringError
-    from .keys import Keyring as Keyring
-    from .keys import Pattern as Pattern
+    from .marks.keyring import Keyring as Keyring
+    from .marks.keyring import Pattern as Pattern
     from .models import load as load_model  # noqa: F401
+    from .pictures import images as images
+    from .reading import Detector as Detector
     from .types import Detection as Detection
-    from .watermark import Detector as Detector
-    from .watermark import embed as embed
-    from .watermark import generate as generate
+    from .writing import embed as embed
+    from .writing import generate as generate
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'treering' has no attribute {name!r}")
-    attribute = "load" if name == "load_model" else name
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), attribute)
+    home = import_module(f"{__name__}.{_HOMES[name]}")
+    return home if name == "images" else getattr(home, "load" if name == "load_model" else name)
 
 
 def __dir__() -> list[str]:

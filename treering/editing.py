@@ -17,13 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import images, inversion, watermark
+from . import inversion, writing
 from .errors import InputError
 from .inversion import DecoderInversion
-from .keys import plain_noise
+from .marks.keyring import plain_noise
 from .models import Denoiser, LatentModel
-from .schedule import Schedule, probe
-from .watermark import GUIDANCE, STEPS
+from .models.schedule import Schedule, probe
+from .pictures import images
+from .writing import GUIDANCE, STEPS
 
 Pictures = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -57,7 +58,7 @@ def edit(
             f"The decoder inversion {plan.name} gave numbers that are not finite; try another method, or float32."
         )
     known = trajectory(model, z, steps)
-    edited = watermark.pictures(model, fill(model, known, mask, prompts, seed, guidance))
+    edited = writing.pictures(model, fill(model, known, mask, prompts, seed, guidance))
     return pasted(pictures, edited, mask, model.factor) if paste else edited
 
 

@@ -1,6 +1,6 @@
 """The only room that imports diffusers or transformers."""
 
-from .latent import DTYPES, Denoiser, LatentModel, load
-from .published import SIZES, random_model
+from .loading import load
+from .pipeline import DTYPES, Denoiser, LatentModel
 
-__all__ = ["DTYPES", "SIZES", "Denoiser", "LatentModel", "load", "random_model"]
+__all__ = ["DTYPES", "Denoiser", "LatentModel", "load"]

@@ -1,1 +1,0 @@
-"""How well marks are read: confusion matrices, attacks and the paper's experiments."""

@@ -1,0 +1,61 @@
+"""Pixels to latent: the root of r(z) = E(clip D(z)) - E(x), after Hong et al. 2024, eq. (3).
+
+The decoder's output is clipped as the picture was, so that the residual at the true latent is rounding alone.
+
+A small residual is not the goal by itself: E(D(z)) = E(x) does not make D(z) = x where x was rounded
+or compressed, and a method that fits the rounding amplifies it.  The stopping rule is the discrepancy
+principle (Morozov 1966): stop where the residual is as small as rounding makes it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..models import LatentModel
+from ..solvers import rms, solve
+from ..types import Solution, Status
+from .baselines import gradient
+from .methods import DecoderInversion, Gradient
+
+ROUNDING = 2 / 255
+"""One level of an 8-bit picture, in pixels of [-1, 1]."""
+
+
+def invert_decoder(model: LatentModel, pixels: Tensor, plan: DecoderInversion) -> Solution:
+    """Latent whose picture is ``pixels``: ``[B, 3, H, W]`` in [-1, 1] to ``[B, C, h, w]``.
+
+    ``evaluations`` counts pairs of decoder and encoder (or decoder and its gradient).
+    """
+    target = model.encode(pixels)
+    if plan.method is None:
+        return _untouched(target)
+    if isinstance(plan.method, Gradient):
+        return gradient(model, pixels, target, plan.method, plan.budget)
+    tolerance = plan.floor * rounding_floor(model, pixels, target) if plan.floor else 0.0
+
+    def residual(z: Tensor, rows: Tensor) -> Tensor:
+        return decoder_residual(model, z, target[rows])
+
+    return solve(residual, target, plan.method, tolerance, plan.budget, plan.patience, plan.keep)
+
+
+def decoder_residual(model: LatentModel, z: Tensor, target: Tensor) -> Tensor:
+    """r(z) = E(clip D(z)) - E(x), with ``target`` E(x); all ``[B, C, h, w]``."""
+    return model.encode(model.decode(z).clamp(-1, 1)) - target
+
+
+def rounding_floor(model: LatentModel, pixels: Tensor, target: Tensor) -> Tensor:
+    """Root mean square change of E under rounding-sized noise, ``[B]``; one more evaluation of E."""
+    generator = torch.Generator().manual_seed(0)
+    noise = (torch.rand(pixels.shape[1:], generator=generator) - 0.5) * ROUNDING
+    return rms(model.encode(pixels + noise.to(pixels)) - target)
+
+
+def _untouched(latent: Tensor) -> Solution:
+    count = len(latent)
+    nothing = torch.full((count,), math.nan)
+    evaluations = torch.zeros(count, dtype=torch.int64)
+    return Solution(latent, nothing, evaluations, (Status.BUDGET,) * count, torch.zeros(0, count))

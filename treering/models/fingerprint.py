@@ -1,0 +1,46 @@
+"""What tells one model from another: a hash of weights, their configuration and the scheduler."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+_PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+
+
+def of_files(folder: Path) -> str:
+    """Fingerprint of a pipeline folder: all weights, and every setting but the libraries' versions."""
+    digest = hashlib.sha256()
+    for path in sorted(path for part in _PARTS for path in (folder / part).glob("*") if path.is_file()):
+        if path.suffix == ".safetensors":
+            with path.open("rb") as file:
+                digest.update(_digest(file))
+        elif path.suffix == ".json":
+            digest.update(_settings(json.loads(path.read_text(encoding="utf-8"))))
+    return digest.hexdigest()[:16]
+
+
+def _digest(file: Any) -> bytes:
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.digest()
+
+
+def of_parameters(networks: Iterable[Any], scheduler: Any) -> str:
+    """Fingerprint of networks that did not come from a folder."""
+    digest = hashlib.sha256(_settings(dict(scheduler.config)))
+    for network in networks:
+        for parameter in network.parameters():
+            digest.update(parameter.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _settings(config: Any) -> bytes:
+    if isinstance(config, dict):
+        left_out = ("transformers_version", "dtype", "torch_dtype")
+        config = {k: v for k, v in config.items() if not k.startswith("_") and k not in left_out}
+    return json.dumps(config, sort_keys=True, default=str).encode()

@@ -1,0 +1,1 @@
+"""How the demo model was made: its world, its training, its quality."""

@@ -1,0 +1,18 @@
+"""The measurements behind treering's defaults and claims, on a model that really runs.
+
+``python -m treering.research NAME --output DIR`` writes a Markdown table (and the raw rows) and prints the table.
+All of them are deterministic but for the seconds.  A study is one file and one line of :data:`STUDIES`.
+"""
+
+from __future__ import annotations
+
+STUDIES = {
+    "methods": (12, "methods of decoder inversion: error and evidence, PNG and JPEG 75"),
+    "patterns": (16, "patterns: evidence, diversity, what can be seen"),
+    "accuracy": (500, "right class and false positives on fresh pictures"),
+    "robustness": (24, "what a mark withstands"),
+    "null": (4, "whether p-values are uniform where there is no mark"),
+    "speed": (1000, "seconds and memory of whole processes"),
+    "sizes": (1, "decoder inversion at the sizes of published models, with random weights"),
+}
+"""Every study, how many pictures (or calls) it takes unless told otherwise, and what it measures."""

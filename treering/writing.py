@@ -1,0 +1,64 @@
+"""Marked pictures: from a keyring, a class and prompts to pixels."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from . import inversion
+from .errors import InputError
+from .marks.keyring import Keyring, plain_noise
+from .models import LatentModel
+from .models.schedule import probe
+from .pictures import images
+
+STEPS, GUIDANCE = 20, 3.0
+"""Sampler steps and guidance of embedding."""
+
+
+def embed(
+    model: LatentModel,
+    keyring: Keyring,
+    key: int | None,
+    prompts: Sequence[str] | str,
+    seed: int | None = None,
+    steps: int = STEPS,
+    guidance: float = GUIDANCE,
+) -> NDArray[np.uint8]:
+    """Make one picture a prompt, marked with class ``key`` (None: unmarked): uint8 ``[B, H, W, 3]``.
+
+    Picture i depends on ``seed + i`` and its prompt alone, not on the others.  Without a seed the
+    operating system gives one: pictures of one seed and key begin from the same noise.
+    """
+    keyring.check_fits(model)
+    prompts = [prompts] if isinstance(prompts, str) else prompts
+    seed = secrets.randbits(62) if seed is None else seed
+    if not prompts:
+        raise InputError("At least one prompt is needed; it may be empty.")
+    noise = plain_noise(keyring.shape, seed, len(prompts)) if key is None else keyring.noise(key, seed, len(prompts))
+    return generate(model, noise, prompts, steps, guidance)
+
+
+def generate(
+    model: LatentModel, noise: Tensor, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE
+) -> NDArray[np.uint8]:
+    """Noise ``[B, C, h, w]`` to pictures uint8 ``[B, H, W, 3]``."""
+    return pictures(model, latents(model, noise, prompts, steps, guidance))
+
+
+def latents(
+    model: LatentModel, noise: Tensor, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE
+) -> Tensor:
+    """Noise to latents, both ``[B, C, h, w]``, by the model's sampler."""
+    if len(prompts) != len(noise):
+        raise InputError(f"There are {len(prompts)} prompts for {len(noise)} pictures.")
+    return inversion.sample(probe(model.scheduler(), steps), model.denoiser(prompts, guidance), noise.to(model.device))
+
+
+def pictures(model: LatentModel, latent: Tensor) -> NDArray[np.uint8]:
+    """Latents ``[B, C, h, w]`` to pictures uint8 ``[B, H, W, 3]``."""
+    return images.to_bytes(model.decode(latent).cpu().numpy())
