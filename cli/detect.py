@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from treering.settings import Reading
+
 from .console import FAILED, SOME_FAILED, Failure, NoAnswer, complain, emit, p_text, sentences, shown
 from .options import (
     ModelChoice,
-    Reading,
+    detector,
     json_option,
     keyring_option,
     keyring_path,
@@ -58,15 +60,16 @@ def command(
       0  all pictures were read, marked or not
       1  an error; also when the only picture cannot be read
       2  wrong usage
-      3  some of several pictures could not be read
+      3  some of several pictures could not be read, or some are not assessable
     With --exit-code, 1 has one meaning:
       0  all pictures are marked
       1  all were read and at least one is not marked
       2  wrong usage
-      3  not known, because of an error
+      3  not known, because of an error, or because some are not assessable
 
-    --json prints one object for each picture: file, key (a number or null), p_value, log10_p and the rest; or file
-    and error.
+    A picture is not assessable where the numbers fail or there is nothing to read; the reason is told.
+    --json prints one object for each picture: file, answer (key, none, not assessable), key (a number or null),
+    p_value, log10_p and the rest; or file and error.
     """
     with sentences(NoAnswer if exit_code else Failure):
         reader = _load(keyring, model, reading)
@@ -79,15 +82,19 @@ Results = Sequence["Detection | None"]
 
 
 def _code(results: Results) -> int:
-    if None not in results:
-        return 0
-    return FAILED if len(results) == 1 else SOME_FAILED
+    if None in results:
+        return FAILED if len(results) == 1 else SOME_FAILED
+    return SOME_FAILED if _unassessed(results) else 0
 
 
 def _code_of_marks(results: Results) -> int:
-    if None in results:
+    if None in results or _unassessed(results):
         return SOME_FAILED
-    return NOT_MARKED if any(result is not None and result.key is None for result in results) else 0
+    return NOT_MARKED if any(result is not None and result.answer.value == "none" for result in results) else 0
+
+
+def _unassessed(results: Results) -> bool:
+    return any(result is not None and result.answer.value == "not assessable" for result in results)
 
 
 class _Reader:
@@ -98,7 +105,7 @@ class _Reader:
 
     @cached_property
     def detector(self) -> Detector:
-        return self.reading.detector(self.model.load(self.keyring.model), self.keyring)
+        return detector(self.model.load(self.keyring.model), self.keyring, self.reading)
 
     def __call__(self, name: str) -> Detection:
         from treering.errors import ImageError
@@ -142,6 +149,7 @@ def _one(reader: _Reader, name: str, width: int, as_json: bool) -> Detection | N
 
 def line(detection: Detection) -> str:
     """A detection for people."""
-    answer = "none" if detection.key is None else f"key {detection.key}"
-    notes = f"  ({' '.join(detection.notes)})" if detection.notes else ""
+    answer = detection.answer.value if detection.key is None else f"key {detection.key}"
+    remarks = [text for text in (detection.reason, *detection.notes) if text]
+    notes = f"  ({' '.join(remarks)})" if remarks else ""
     return f"{answer:<8}  p = {p_text(detection.log10_p):<9}  {detection.seconds:.1f} s{notes}"

@@ -1,7 +1,7 @@
 """Options that commands share, each described once, and what they become: plain data for the library.
 
-Nothing here imports the library's rooms before a command runs, so that help is fast. Names and numbers
-that the library owns are repeated for that reason; a test compares them.
+Nothing here imports the library's rooms before a command runs, so that help is fast, but for the plain data of
+:mod:`treering.settings`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import functools
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from treering.settings import DTYPES, FPR, GUIDANCE, METHOD, METHODS, SCHEMES, STEPS, Networks, Reading
 
 if TYPE_CHECKING:
     from treering.inversion import DecoderInversion
@@ -29,11 +30,6 @@ else:  # click did not always have type arguments
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-METHODS = ("encoder", "gradient", "forward-step", "inertial-km", "adam", "adam-fixed", "anderson")
-DEFAULT_METHOD = "forward-step"
-DTYPES = ("float32", "bfloat16", "float16")
-SCHEMES = ("naive", "fixed-point")
-STEPS, GUIDANCE, FPR = 20, 3.0, 1e-6
 MAX_CLASSES = 1_000_000
 
 KEYRING_VARIABLE = "TREERING_KEYRING"
@@ -197,14 +193,8 @@ def keyring_option(function: Function) -> Function:
 # Which model
 
 
-@dataclass(frozen=True)
-class ModelChoice:
+class ModelChoice(Networks):
     """A model that is not loaded yet; ``name`` is None where the keyring decides."""
-
-    name: str | None
-    device: str = "cpu"
-    dtype: str = DTYPES[0]
-    download: bool = False
 
     def load(self, otherwise: str) -> LatentModel:
         """Load it, or the model ``otherwise``."""
@@ -291,7 +281,7 @@ def inversion_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _INVERSION: tuple[Decorator, ...] = (
-    click.option("--method", type=click.Choice(METHODS), default=DEFAULT_METHOD, help="Decoder inversion."),
+    click.option("--method", type=click.Choice(METHODS), default=METHOD, help="Decoder inversion."),
     click.option(
         "--iterations",
         "--effort",
@@ -306,33 +296,11 @@ _INVERSION: tuple[Decorator, ...] = (
 # How to read
 
 
-@dataclass(frozen=True)
-class Reading:
-    """How marks are read; see :class:`treering.Detector`."""
+def detector(model: LatentModel, keyring: Keyring, reading: Reading) -> Detector:
+    """What reads marks of this keyring with these settings."""
+    from treering.reading import Detector
 
-    method: str
-    iterations: int | None
-    scheme: Literal["naive", "fixed-point"]
-    fpr: float
-    keys: Sequence[int] | None
-    prompt: str
-    guidance: float
-    steps: int | None
-
-    def detector(self, model: LatentModel, keyring: Keyring) -> Detector:
-        """A detector with these settings."""
-
-        return Detector(
-            model,
-            keyring,
-            method=decoder_inversion(self.method, self.iterations),
-            fpr=self.fpr,
-            keys=self.keys,
-            prompt=self.prompt,
-            guidance=self.guidance,
-            steps=self.steps,
-            scheme=self.scheme,
-        )
+    return Detector(model, keyring, reading)
 
 
 def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import treering
+from treering.settings import Reading
 
 from .console import SOME_FAILED, Failure, complain, emit, on_terminal, say, sentences, shown
 from .options import (
     KEYRING_VARIABLE,
     ModelChoice,
     Named,
-    Reading,
+    detector,
     json_option,
     keyring_option,
     keyring_path,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from treering.batch import Item, Progress, Summary
     from treering.marks.keyring import Keyring
     from treering.models import LatentModel
+    from treering.types import Found
 
 MANIFEST, KEYRING = "manifest.csv", "keyring.json"
 """What a folder may bring along: the classes of its pictures, and the public keyring of their marks."""
@@ -90,7 +92,8 @@ def command(
 
     \b
     Manifest: a CSV file with the header file,key; files are relative to it, key is a number or none.
-    --json prints one object: the summary. Exit code 3: some files could not be read.
+    --json prints one object: the summary. Exit code 3: some files could not be read, or are not
+    assessable.
     """
     with sentences(interrupted="Interrupted; the same command goes on where it stopped."):
         items = _items(source, labels)
@@ -98,7 +101,7 @@ def command(
         folder = output or _default_output(_folder(source))
         summary = _verify(items, ring, model, reading, folder, batch)
     _report(summary, ring, folder, as_json)
-    ctx.exit(SOME_FAILED if summary.failed else 0)
+    ctx.exit(SOME_FAILED if summary.failed or summary.not_assessable else 0)
 
 
 # Which pictures
@@ -198,12 +201,12 @@ def _verify(
     from treering.batch import verify
 
     model = choice.load(keyring.model)
-    detector = reading.detector(model, keyring)
+    read = detector(model, keyring, reading)
     settings = _settings(keyring, model, choice, reading)
     with _bar(len(items)) as progress:
         return verify(
             items,
-            detector,
+            read,
             output,
             settings,
             batch=batch or (1 if choice.device == "cpu" else 8),
@@ -291,5 +294,7 @@ def _lines(summary: Summary) -> Iterator[str]:
         yield ""
 
 
-def _name(key: int | None) -> str:
-    return "none" if key is None else f"key {key}"
+def _name(found: Found) -> str:
+    from treering import report
+
+    return f"key {found}" if isinstance(found, int) else report.name(found)

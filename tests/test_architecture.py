@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Lowest first. A room may import the rooms of lower floors, never one beside it or above.
 FLOORS = (
     ("errors", "types"),
-    ("files",),
+    ("files", "settings"),
     ("solvers", "marks", "pictures"),
     ("models",),
     ("inversion",),

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from treering import __version__, batch, inversion, models, writing
+from treering import __version__, batch, inversion, models, settings
 from treering.marks.keyring import KINDS, Keyring, Pattern
 from treering_cli import console, embed, manifest, options
 from treering_cli.main import COMMANDS, main
@@ -148,19 +148,17 @@ def test_help_loads_nothing_heavy(words: list[str]) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_what_options_repeat_is_what_the_library_has() -> None:
-    assert tuple(inversion.METHODS) == options.METHODS
-    assert inversion.DEFAULT == options.DEFAULT_METHOD
-    assert tuple(models.DTYPES) == options.DTYPES
-    assert (writing.STEPS, writing.GUIDANCE, writing.FPR) == (options.STEPS, options.GUIDANCE, options.FPR)
+def test_the_names_of_the_settings_are_those_of_the_rooms() -> None:
+    assert tuple(inversion.METHODS) == settings.METHODS
+    assert inversion.DEFAULT == settings.METHOD
+    assert tuple(models.DTYPES) == settings.DTYPES
 
 
 def test_the_reading_that_is_not_changed_is_the_librarys() -> None:
-    fields = writing.Detector.__dataclass_fields__
     detect = dict(every_command())[("detect",)]
     defaults = {parameter.name: parameter.default for parameter in detect.params}
-    for name in ("method", "fpr", "prompt", "guidance", "scheme"):
-        assert defaults[name] == fields[name].default
+    for name, field in settings.Reading.__dataclass_fields__.items():
+        assert defaults[name] == field.default or name in ("keys", "iterations", "steps")
 
 
 @pytest.mark.parametrize(

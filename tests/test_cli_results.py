@@ -19,7 +19,7 @@ from PIL import Image
 
 from treering import batch, report
 from treering.marks.keyring import Keyring
-from treering.types import Detection
+from treering.types import Answer, Detection
 from treering_cli import console, options
 from treering_cli.main import main
 
@@ -51,13 +51,14 @@ def detection(grey: int, keyring: Keyring, notes: tuple[str, ...]) -> Detection:
     key, log10_p = (None, -0.37) if grey == NONE else (grey, -11.51)
     what = {"model": "demo:0123456789abcdef", "keyring": keyring.id, "method": "forward-step", "status": "budget"}
     numbers = {"p_value": 10**log10_p, "log10_p": log10_p, "best_key": 0, "z": -np.inf, "classical_log10_p": 0.0}
-    return Detection(key=key, **numbers, **what, evaluations=3, seconds=1.94, notes=notes)  # type: ignore[arg-type]
+    answer = Answer.NONE if key is None else Answer.KEY
+    return Detection(answer=answer, key=key, **numbers, **what, evaluations=3, seconds=1.94, notes=notes)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs commands in an empty folder with a keyring."""
-    from treering_cli import embed
+    from treering_cli import detect, embed, verify
 
     def maker(job: embed.Job, *_: object) -> embed.Make:
         grey = NONE if job.key is None else job.key
@@ -66,7 +67,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TREERING_KEYRING", str(tmp_path / "own.json"))
     monkeypatch.setattr(options.ModelChoice, "load", lambda *_: Model())
-    monkeypatch.setattr(options.Reading, "detector", lambda _, model, keyring: model.detector(keyring))
+    for module in (detect, verify):
+        monkeypatch.setattr(module, "detector", lambda model, keyring, _: model.detector(keyring))
     monkeypatch.setattr(embed, "_marked", maker)
     monkeypatch.setattr(embed, "_unmarked", maker)
     monkeypatch.setattr(report, "confusion_figure", lambda *_: None)

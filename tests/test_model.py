@@ -78,7 +78,7 @@ def test_only_some_classes_are_searched(model, keyring, pictures):
 
 def test_exact_p_is_uniform_over_secrets_on_a_real_picture(model, keyring, pictures):
     """The picture carries a strong mark of one secret; to all other secrets it is nothing."""
-    detector = Detector(model, keyring, "encoder")
+    detector = Detector(model, keyring, method="encoder")
     noise = detector.noise(detector.latent(pictures[1][None]).value)
     cells = keyring.cells()
     means = fourier.read(fourier.coefficients(noise, cells), cells).numpy()

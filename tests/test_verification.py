@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from treering import batch
+from treering import batch as verification
 from treering.batch import UNKNOWN, Item, Progress, Summary, find, labels_from_folders, labels_from_manifest
 from treering.errors import InputError
 from treering.pictures import images
-from treering.types import Detection
+from treering.types import Answer, Detection
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = {"model": "formula", "fpr": 1e-6}
@@ -52,7 +52,9 @@ class Formula:
         p = 1e-9 if marked else 0.5
         best = first if marked else 3
         key = first if marked else None
-        return Detection(key, p, np.log10(p), best, 6.0, float("-inf"), "m", "k", "formula", 1, "converged", 0.0, notes)
+        answer = Answer.NONE if key is None else Answer.KEY
+        what = ("m", "k", "formula", 1, "converged", 0.0)
+        return Detection(key, p, np.log10(p), answer, best, 6.0, float("-inf"), *what, notes=notes)
 
 
 def paint(path: Path, key: int | None, number: int = 0, size: tuple[int, int] = (6, 4)) -> Path:
@@ -75,7 +77,7 @@ def unlabelled(items: list[Item]) -> list[Item]:
 
 
 def run(items: list[Item], output: Path, detect: Formula | None = None, batch: int = 2, **others) -> Summary:
-    return batch.verify(items, detect or Formula(), output, SETTINGS, batch, **others)
+    return verification.verify(items, detect or Formula(), output, SETTINGS, batch, **others)
 
 
 def lines(output: Path) -> list[dict]:
@@ -238,7 +240,7 @@ def test_other_settings_are_kept_and_not_counted(tmp_path: Path) -> None:
     run(items, output)
     before = (output / "results.jsonl").read_bytes()
     detect = Formula()
-    summary = batch.verify(items, detect, output, {**SETTINGS, "fpr": 0.01})
+    summary = verification.verify(items, detect, output, {**SETTINGS, "fpr": 0.01})
     assert (summary.checked, summary.total) == (7, 7)
     assert (output / "results.jsonl").read_bytes().startswith(before)
     assert run(items, output, size=(3, 3)).checked == 7  # the size is one of the settings
@@ -248,8 +250,8 @@ def test_other_settings_are_kept_and_not_counted(tmp_path: Path) -> None:
 @given(st.dictionaries(st.text(max_size=4), st.none() | st.integers() | st.text(max_size=3)))
 def test_settings_have_no_order(content: dict[str, object]) -> None:
     turned = dict(reversed(content.items()))
-    assert batch.settings_id(content) == batch.settings_id(turned)
-    assert batch.settings_id({**content, "new one": 0}) != batch.settings_id(content)
+    assert verification.settings_id(content) == verification.settings_id(turned)
+    assert verification.settings_id({**content, "new one": 0}) != verification.settings_id(content)
 
 
 def test_every_cut_of_the_last_line_is_mended(tmp_path: Path) -> None:
@@ -351,14 +353,14 @@ import sys, time
 from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
 from test_verification import Formula, SETTINGS
-from treering import verification
+from treering import batch as verification
 
 class Slow(Formula):
     def __call__(self, pictures, notes):
         time.sleep(0.05)
         return super().__call__(pictures, notes)
 
-batch.verify(batch.find(Path({folder!r})), Slow(), Path({output!r}), SETTINGS, batch=2)
+verification.verify(verification.find(Path({folder!r})), Slow(), Path({output!r}), SETTINGS, batch=2)
 """
 
 
@@ -426,7 +428,7 @@ def test_two_runs_at_once(tmp_path: Path) -> None:
         return []
 
     with pytest.raises(InputError) as caught:
-        batch.verify(items, detect, output, SETTINGS)
+        verification.verify(items, detect, output, SETTINGS)
     assert (
         sentence(caught) == f"Another verification is writing to {output}; wait for its end or choose another folder."
     )

@@ -63,13 +63,31 @@ class Match:
     classical_log10_p: float
 
 
+class Answer(Enum):
+    """What a reading says of a picture."""
+
+    KEY = "key"
+    KEYRING = "keyring"
+    NONE = "none"
+    NOT_ASSESSABLE = "not assessable"
+
+
+Found = int | None | Answer
+"""An answer as a label: a class; None for no mark; ``Answer.KEYRING`` (a mark of this keyring whose class cannot be
+read) or ``Answer.NOT_ASSESSABLE``."""
+
+
 @dataclass(frozen=True)
 class Detection:
-    """What is known of one picture; one line of JSON."""
+    """What is known of one picture; one line of JSON.
+
+    ``answer``: key, keyring, none or not assessable, the last with its ``reason``.  ``key``: the class named, or None.
+    """
 
     key: int | None
     p_value: float
     log10_p: float
+    answer: Answer
     best_key: int
     z: float
     classical_log10_p: float
@@ -79,11 +97,17 @@ class Detection:
     evaluations: int
     status: str
     seconds: float
+    reason: str | None = None
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def found(self) -> Found:
+        """The answer as a label."""
+        return {Answer.KEY: self.key, Answer.NONE: None}.get(self.answer, self.answer)
 
     def as_dict(self) -> dict[str, Any]:
         """Fields in the order of the JSON line."""
-        return {**asdict(self), "notes": list(self.notes)}
+        return {**asdict(self), "answer": self.answer.value, "notes": list(self.notes)}
 
 
 Residual = Callable[["Tensor", "Tensor"], "Tensor"]

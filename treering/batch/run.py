@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from .. import files, report
 from ..errors import ImageError, InputError
 from ..pictures import images
-from ..statistics import Confusion
-from ..types import Detection
+from ..statistics import OTHERS, Confusion
+from ..types import Answer, Detection, Found
 
 RESULTS, SUMMARY, TABLE, FIGURE = "results.jsonl", "summary.json", "confusion.md", "confusion.png"
 """The files of a results folder."""
@@ -89,11 +89,16 @@ class Summary:
     checked: int
     resumed: int
     failed: tuple[tuple[str, str], ...]
-    found: Mapping[int | None, int]
+    found: Mapping[Found, int]
     confusion: Confusion | None
     settings: str
     seconds: float
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def not_assessable(self) -> int:
+        """Pictures that were read and of which nothing can be said."""
+        return self.found.get(Answer.NOT_ASSESSABLE, 0)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -102,7 +107,7 @@ class Summary:
             "checked": self.checked,
             "resumed": self.resumed,
             "failed": [{"file": name, "error": sentence} for name, sentence in self.failed],
-            "found": {"none" if key is None else str(key): count for key, count in self.found.items()},
+            "found": {report.name(key): count for key, count in self.found.items()},
             "confusion": self.confusion and self.confusion.as_dict(),
             "settings": self.settings,
             "seconds": round(self.seconds, 3),
@@ -290,7 +295,7 @@ class _Results:
 
     def __init__(self, journal: files.Journal, settings: str) -> None:
         self.settings = settings
-        self.keys: dict[str, int | None] = {}  # class by digest
+        self.keys: dict[str, Found] = {}  # answer by digest
         self.notes: list[str] = []
         self._journal = journal
         self._starts: dict[str, int] = {}  # byte at which the first line with a result begins, by digest
@@ -320,8 +325,8 @@ class _Results:
     def _index(self, line: Line, start: int) -> None:
         name, digest, error = line["file"], line["sha256"], line["error"]
         if error is None:
-            key = line["key"]
-            if not isinstance(digest, str) or not (key is None or type(key) is int):
+            key = _found(line)
+            if not isinstance(digest, str):
                 raise ValueError("not a result")
             if digest not in self.keys:
                 self.keys[digest], self._starts[digest] = key, start
@@ -381,7 +386,7 @@ class _Run:
         self.batch, self.size, self.progress = batch, size, progress
         self.checked = self.resumed = 0
         self.failed: list[tuple[str, str]] = []
-        self.pairs = Counter[tuple[Label, int | None]]()  # (true, found)
+        self.pairs = Counter[tuple[Label, Found]]()  # (true, found)
         self._busy = 0.0  # seconds of detection
         self._waiting = _Waiting()
         self._lines: list[Line] = []  # known and not yet written
@@ -444,7 +449,7 @@ class _Run:
         rows = list(zip(waiting.items, waiting.digests, detections, strict=True))
         self.results.append(self._result(*row) for row in rows)
         self.checked += len(rows)
-        self.pairs.update((item.label, detection.key) for item, _, detection in rows)
+        self.pairs.update((item.label, detection.found) for item, _, detection in rows)
         self._tell()
 
     def _result(self, item: Item, digest: str, detection: Detection) -> Line:
@@ -471,6 +476,15 @@ class _Run:
         rate = self.checked / self._busy if self._busy else 0.0
         remaining = (self.total - done) / rate if rate else None
         return Progress(done, self.total, self.resumed, len(self.failed), rate, remaining)
+
+
+def _found(line: Line) -> Found:
+    """The answer of a line as a label; raises ``ValueError`` if there is none.  Lines of old have a key alone."""
+    key = line["key"]
+    if not (key is None or type(key) is int):
+        raise ValueError("not a result")
+    answer = Answer(line.get("answer", "none" if key is None else "key"))
+    return answer if answer in OTHERS else key
 
 
 def _finite(line: Line) -> Line:
@@ -518,17 +532,18 @@ def _keep_apart(items: Iterable[Item], output: Path) -> None:
 
 
 def _summary(run: _Run, seconds: float) -> Summary:
-    found = Counter[int | None]()
+    found = Counter[Found]()
     for (_, key), count in run.pairs.items():
         found[key] += count
-    order = sorted(key for key in found if key is not None)
+    order = sorted(key for key in found if isinstance(key, int))
+    others = [answer for answer in OTHERS if found[answer]]
     confusion, notes = _confusion(run)
     return Summary(
         total=run.total,
         checked=run.checked,
         resumed=run.resumed,
         failed=tuple(run.failed),
-        found={key: found[key] for key in (*order, None)},
+        found={key: found[key] for key in (*order, None, *others)},
         confusion=confusion,
         settings=run.results.settings,
         seconds=seconds,

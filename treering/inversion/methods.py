@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..errors import InputError
+from ..settings import METHOD
 from ..solvers import Adam, Anderson, ForwardStep, InertialKM, Method, Rates
 
 
@@ -54,7 +55,7 @@ METHODS: dict[str, DecoderInversion] = {name: replace(plan, name=name) for name,
 of 1, a step that made the residual larger is taken back (but for the last one, which is not evaluated): where the
 decoder is not near the encoder's inverse, the plain methods run away from the root."""
 
-DEFAULT = "forward-step"
+DEFAULT = METHOD
 
 
 def method(name: str) -> DecoderInversion:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,50 +22,41 @@ from ..marks.keyring import Keyring
 from ..models import LatentModel
 from ..models.schedule import Schedule, probe
 from ..pictures import images
-from ..types import Detection, Match, Solution
-
-FPR = 1e-6
-"""False-positive rate of detection."""
+from ..settings import Reading
+from ..types import Answer, Detection, Match, Solution
+from .assessable import unreadable
 
 ROWS = 8
 """Pictures that go through the networks together on a GPU."""
 
 
-@dataclass(frozen=True)
 class Detector:
     """Reads marks of one keyring from pictures.
 
-    ``method``: a name of :data:`treering.inversion.METHODS` or a plan.  ``keys``: classes to search
-    (None: all of the keyring).  ``fpr``: the p-value up to which a class is named, after correction
-    for all classes searched.  ``prompt`` and ``guidance``: empty and 1, unless the prompt is known.
+    ``settings``: how; ``changes`` are its fields by name.  ``method`` may also be a plan of decoder inversion.
+    Raises ``ModelError`` if the keyring's marks do not fit the model.
     """
 
-    model: LatentModel
-    keyring: Keyring
-    method: str | DecoderInversion = inversion.DEFAULT
-    fpr: float = FPR
-    keys: Sequence[int] | None = None
-    prompt: str = ""
-    guidance: float = 1.0
-    steps: int | None = None
-    scheme: Literal["naive", "fixed-point"] = "naive"
-
-    def __post_init__(self) -> None:
-        self.keyring.check_fits(self.model)
-        if not 0 < self.fpr < 1:
-            raise InputError("The false-positive rate must lie between 0 and 1.")
-        if self.keys is not None and (not len(self.keys) or min(self.keys) < 0):
-            raise InputError("The classes to search are numbers from 0 up, at least one.")
-
-    @cached_property
-    def plan(self) -> DecoderInversion:
-        """The decoder inversion to use."""
-        return inversion.method(self.method) if isinstance(self.method, str) else self.method
+    def __init__(
+        self,
+        model: LatentModel,
+        keyring: Keyring,
+        settings: Reading | None = None,
+        *,
+        method: str | DecoderInversion | None = None,
+        **changes: Any,
+    ) -> None:
+        keyring.check_fits(model)
+        if isinstance(method, str):
+            changes["method"] = method
+        self.model, self.keyring = model, keyring
+        self.settings = replace(settings or Reading(), **changes)
+        self.plan = method if isinstance(method, DecoderInversion) else _plan(self.settings)
 
     @cached_property
     def schedule(self) -> Schedule:
         """The sampler's steps."""
-        return probe(self.model.scheduler(), self.keyring.steps if self.steps is None else self.steps)
+        return probe(self.model.scheduler(), self.settings.steps or self.keyring.steps)
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -78,8 +69,8 @@ class Detector:
 
     def noise(self, latent: Tensor) -> Tensor:
         """Latents to noise, both ``[B, C, h, w]``."""
-        f = self.model.denoiser([self.prompt] * len(latent), self.guidance)
-        return inversion.invert_sampler(self.schedule, f, latent, self.scheme)
+        f = self.model.denoiser([self.settings.prompt] * len(latent), self.settings.guidance)
+        return inversion.invert_sampler(self.schedule, f, latent, self.settings.scheme)
 
     def match(self, noise: Tensor) -> list[Match]:
         """Noise ``[B, C, h, w]`` against the keyring."""
@@ -87,10 +78,10 @@ class Detector:
         points = fourier.coefficients(noise.cpu(), cells)
         coefficients, cell = points.numpy(), cells.cell.numpy()
         if not self.keyring.pattern.secret:
-            keys = range(self.keyring.classes) if self.keys is None else self.keys
+            keys = range(self.keyring.classes) if self.settings.keys is None else self.settings.keys
             return matching.match_public(coefficients, keys, self.keyring.values(keys), cell)
         means = fourier.read(points, cells).numpy()
-        blocks = self.keyring.blocks(self.keys)
+        blocks = self.keyring.blocks(self.settings.keys)
         return matching.match(coefficients, means, blocks, self.keyring.weights(), cell, self.keyring.pattern.real)
 
     def __call__(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
@@ -115,17 +106,23 @@ class Detector:
     def _detect(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]]) -> list[Detection]:
         started = time.perf_counter()
         solution = self.latent(pictures)
-        matches = self.match(self.noise(solution.value))
+        noise = self.noise(solution.value)
+        reasons = unreadable(pictures, solution, noise)
+        matches = self.match(torch.nan_to_num(noise, 0.0, 0.0, 0.0))
         seconds = round((time.perf_counter() - started) / len(pictures), 3)
         return [
-            self._result(match, solution, i, seconds, tuple(notes[i]) if i < len(notes) else ())
+            self._result(match, solution, reasons[i], i, seconds, tuple(notes[i]) if i < len(notes) else ())
             for i, match in enumerate(matches)
         ]
 
-    def _result(self, match: Match, solution: Solution, i: int, seconds: float, notes: tuple[str, ...]) -> Detection:
+    def _result(
+        self, match: Match, solution: Solution, reason: str | None, i: int, seconds: float, notes: tuple[str, ...]
+    ) -> Detection:
         p = 10.0**match.log10_p if math.isfinite(match.log10_p) else 1.0
+        found = p <= self.settings.fpr  # holds whatever became of the numbers: p is of the values that there are
         return Detection(
-            key=match.key if p <= self.fpr else None,
+            answer=Answer.KEY if found else Answer.NOT_ASSESSABLE if reason else Answer.NONE,
+            key=match.key if found else None,
             p_value=p,
             log10_p=match.log10_p,
             best_key=match.key,
@@ -137,5 +134,10 @@ class Detector:
             evaluations=int(solution.evaluations[i]),
             status=solution.status[i].name.lower(),
             seconds=seconds,
+            reason=None if found else reason,
             notes=notes,
         )
+
+
+def _plan(settings: Reading) -> DecoderInversion:
+    return inversion.method(settings.method).with_budget(settings.iterations)

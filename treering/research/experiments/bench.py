@@ -24,6 +24,7 @@ from ... import __version__, files, inversion, writing
 from ...errors import InputError, TreeringError
 from ...marks.keyring import Keyring, plain_noise
 from ...models import LatentModel, load
+from ...settings import GUIDANCE, STEPS
 from ..common import SECRET, words
 from . import figures
 from .rows import Row as Row
@@ -232,7 +233,7 @@ def identity(experiment: Experiment, bench: Bench) -> dict[str, Any]:
     """All that a unit's rows depend on besides its name; with the machine, as times of two do not compare."""
     settings = json.loads(json.dumps(asdict(bench.settings)))
     del settings["images"], settings["download"]
-    constants = repr((inversion.METHODS, writing.STEPS, writing.GUIDANCE, experiment.constants))
+    constants = repr((inversion.METHODS, STEPS, GUIDANCE, experiment.constants))
     return {
         "experiment": type(experiment).__name__,
         "treering": __version__,

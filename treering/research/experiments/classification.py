@@ -30,9 +30,8 @@ import numpy as np
 
 from ... import report
 from ...marks.keyring import Keyring, Pattern
-from ...reading import FPR
+from ...settings import FPR, GUIDANCE, STEPS
 from ...statistics import Rate
-from ...writing import GUIDANCE, STEPS
 from . import figures, readings
 from .bench import Bench, Settings
 from .readings import (

@@ -55,7 +55,7 @@ def _invert(
     model: LatentModel, keyring: Keyring, plan: DecoderInversion, picture: Pictures, true: Tensor
 ) -> tuple[float, ...]:
     """NMSE in dB, evaluations, seconds, log10 p."""
-    detector = Detector(model, keyring, plan)
+    detector = Detector(model, keyring, method=plan)
     solution, seconds = timed(model, lambda: detector.latent(picture[None]))
     log10_p = detector.match(detector.noise(solution.value))[0].log10_p
     return decibel(solution.value, true), float(solution.evaluations[0]), seconds, log10_p
