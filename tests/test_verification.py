@@ -117,6 +117,7 @@ def test_a_line_holds_everything(tmp_path: Path) -> None:
         "key": 5,
         "p_value": 1e-9,
         "log10_p": -9.0,
+        "answer": "key",
         "best_key": 5,
         "z": 6.0,
         "classical_log10_p": None,  # infinite
@@ -126,6 +127,7 @@ def test_a_line_holds_everything(tmp_path: Path) -> None:
         "evaluations": 1,
         "status": "converged",
         "seconds": 0.0,
+        "reason": None,
         "notes": ["Resized from 6x4 to 3x2."],
         "error": None,
     }
