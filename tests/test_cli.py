@@ -19,7 +19,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from treering import __version__, batch, inversion, models, writing
-from treering.marks.keyring import KINDS, Keyring, Pattern
+from treering.marks.keyring import Keyring
+from treering.marks.patterns import KINDS, Pattern
 from treering_cli import console, embed, manifest, options
 from treering_cli.main import COMMANDS, main
 

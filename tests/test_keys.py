@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from treering.errors import InputError, KeyringError
-from treering.marks.keyring import KINDS, Keyring, Pattern, plain_noise
+from treering.marks.keyring import Keyring, plain_noise
+from treering.marks.patterns import KINDS, Pattern
 
 SECRET = bytes(range(32))
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from treering.marks import fourier, matching
-from treering.marks.keyring import Keyring, Pattern, plain_noise
+from treering.marks import fourier, matching, nulls
+from treering.marks.keyring import Keyring, plain_noise
+from treering.marks.patterns import Pattern
 
 SHAPE = (4, 16, 16)
 KINDS = {
@@ -49,7 +50,7 @@ def test_exact_p_is_uniform_over_secrets(kind, noise):
     values = np.concatenate([keyring.with_secret(i.to_bytes(32, "big")).values([0]) for i in range(1500)])
     z = matching.scores(means, values, keyring.weights(), keyring.pattern.real)[0]
     assert stats.kstest(z, "norm").pvalue > 1e-3
-    assert stats.kstest(np.exp(matching.log_p(z)), "uniform").pvalue > 1e-3
+    assert stats.kstest(np.exp(nulls.log_p(z)), "uniform").pvalue > 1e-3
 
 
 @pytest.mark.parametrize("kind", ["rings", "noise"])
@@ -65,7 +66,7 @@ def test_classical_p_is_uniform_on_gaussian_noise():
     noise = torch.cat([plain_noise(SHAPE, i) for i in range(600)])
     points, _, cell = reading(keyring, noise)
     values = keyring.values([4])[0]
-    p = np.exp([float(matching.classical_log_p(row, values, cell)) for row in points])
+    p = np.exp([float(nulls.classical_log_p(row, values, cell)) for row in points])
     assert stats.kstest(p, "uniform").pvalue > 1e-3
 
 
@@ -94,17 +95,17 @@ def test_an_empty_reading_is_no_evidence():
 @settings(deadline=None)
 def test_sidak_formula(p, tests):
     expected = -np.expm1(tests * np.log1p(-p))
-    assert np.exp(matching.sidak(np.log(p), tests)) == pytest.approx(expected, rel=1e-9)
+    assert np.exp(nulls.sidak(np.log(p), tests)) == pytest.approx(expected, rel=1e-9)
 
 
 @given(z=st.floats(-5, 200), tests=st.integers(1, 10**9))
 @settings(deadline=None)
 def test_log_p_is_finite_monotone_and_never_above_one(z, tests):
-    value = float(matching.log_p(z, tests))
+    value = float(nulls.log_p(z, tests))
     assert np.isfinite(value)
     assert value <= 0
-    assert value >= float(matching.log_p(z, 1)) - 1e-12
-    assert float(matching.log_p(z + 0.5, tests)) <= value
+    assert value >= float(nulls.log_p(z, 1)) - 1e-12
+    assert float(nulls.log_p(z + 0.5, tests)) <= value
 
 
 def test_transforms_count_as_tests():

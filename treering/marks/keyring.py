@@ -35,6 +35,10 @@ Complexes = NDArray[np.complex128]
 MAX_SEARCH = 1 << 24
 """Classes times nonces that a search may cover."""
 
+
+_PATTERN = Pattern()
+
+
 class Fits(Protocol):
     """What a keyring asks of a model: its name, latent ``(C, h, w)`` and picture ``(H, W)``."""
 
@@ -59,7 +63,7 @@ class Keyring:
     """
 
     secret: bytes = field(repr=False)
-    pattern: Pattern = Pattern()
+    pattern: Pattern = _PATTERN
     classes: int = 100
     nonces: int = 1
     variants: int = 1
@@ -75,13 +79,17 @@ class Keyring:
     def __init__(
         self,
         secret: bytes,
-        pattern: Pattern = Pattern(),  # noqa: B008 (frozen)
+        pattern: Pattern = _PATTERN,
         shape: Shape | None = None,
         *,
         image_size: Size | None = None,
         **settings: Any,
     ) -> None:
-        settings |= {"secret": secret, "pattern": pattern, **bounds.family(shape, image_size, settings.get("factor", type(self).factor))}
+        settings |= {
+            "secret": secret,
+            "pattern": pattern,
+            **bounds.family(shape, image_size, settings.get("factor", type(self).factor)),
+        }
         for one in fields(self):
             object.__setattr__(self, one.name, settings.pop(one.name, one.default))
         if settings:
@@ -141,7 +149,9 @@ class Keyring:
         """Latent ``(C, h, w)`` of pictures of this size (None: the default); raises ``InputError``."""
         height, width = self.image_size if size is None else size
         if min(height, width) < self.factor or height % self.factor or width % self.factor:
-            raise InputError(f"Pictures of {width}x{height} are no multiple of the {self.factor} pixels of a latent cell.")
+            raise InputError(
+                f"Pictures of {width}x{height} are no multiple of the {self.factor} pixels of a latent cell."
+            )
         return self.channels, height // self.factor, width // self.factor
 
     def check_fits(self, model: Fits) -> None:
@@ -251,7 +261,9 @@ class Keyring:
             return
         if not _count(keys):
             raise InputError("At least one class is to be searched.")
-        low, high = (min(keys[0], keys[-1]), max(keys[0], keys[-1])) if isinstance(keys, range) else (min(keys), max(keys))
+        low, high = (
+            (min(keys[0], keys[-1]), max(keys[0], keys[-1])) if isinstance(keys, range) else (min(keys), max(keys))
+        )
         if low < 0 or high >= self.classes:
             wrong = low if low < 0 else high
             raise InputError(f"The keyring has the classes 0 to {self.classes - 1}; there is no class {wrong}.")
@@ -281,9 +293,7 @@ class Keyring:
             raise InputError(f"{tests} {what} are more than the {MAX_SEARCH} of one search; name fewer with --keys.")
         return self._blocks(keys, rows, self.cells(size) if cells is None else cells)
 
-    def _blocks(
-        self, keys: Keys, rows: int, cells: Cells
-    ) -> Iterator[tuple[Sequence[int], Sequence[int], Complexes]]:
+    def _blocks(self, keys: Keys, rows: int, cells: Cells) -> Iterator[tuple[Sequence[int], Sequence[int], Complexes]]:
         for start in range(0, len(keys) * self.nonces, rows):
             places = range(start, min(start + rows, len(keys) * self.nonces))
             marks = [(int(keys[i // self.nonces]), i % self.nonces) for i in places]

@@ -159,9 +159,12 @@ def load(path: Path) -> Keyring:
     return _read(path)[0]
 
 
-def version_of(path: Path) -> int:
-    """Version of a keyring file that can be used."""
-    return _read(path)[1]
+def load_to_change(path: Path) -> Keyring:
+    """As :func:`load`, of version 2 alone: nothing protects the fields of the other."""
+    keyring, version = _read(path)
+    if version < VERSION:
+        raise KeyringError(f"The keyring {path} is of version {version}; run: treering keys upgrade {path}")
+    return keyring
 
 
 def _read(path: Path, upgrading: bool = False) -> tuple[Keyring, int]:
@@ -299,7 +302,11 @@ def _first(body: dict[str, Any]) -> Keyring:
             raise ValueError
     _known(body["pattern"], _FIRST_PATTERN)
     return Keyring(
-        bytes.fromhex(body["secret"]), Pattern(**body["pattern"]), public=body["public"] is True, derivation=1, **settings
+        bytes.fromhex(body["secret"]),
+        Pattern(**body["pattern"]),
+        public=body["public"] is True,
+        derivation=1,
+        **settings,
     )
 
 

@@ -72,7 +72,9 @@ def _plan(places: Places) -> tuple[list[tuple[bytes, int]], Places | None]:
     np.maximum.at(length, number, places[:, 2] + 1)
     gather = (np.cumsum(length) - length)[number] + places[:, 2]
     plain = len(gather) == length.sum() and np.array_equal(gather, np.arange(len(gather)))
-    parts = [(int(c).to_bytes(4, "little") + int(r).to_bytes(4, "little"), 8 * int(n)) for (c, r), n in _zip(streams, length)]
+    parts = [
+        (int(c).to_bytes(4, "little") + int(r).to_bytes(4, "little"), 8 * int(n)) for (c, r), n in _zip(streams, length)
+    ]
     return parts, None if plain else gather
 
 

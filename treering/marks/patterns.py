@@ -183,7 +183,7 @@ class Kind:
     def _carriers(self, pattern: Pattern, channels: tuple[int, ...], whole: bool) -> tuple[Carrier, ...]:
         from .fourier import Carrier
 
-        share = {channel: pattern.sync_share for channel in pattern.sync_channels}
+        share = dict.fromkeys(pattern.sync_channels, pattern.sync_share)
         return tuple(Carrier(c, whole, 0.0 if whole else share.get(c, 0.0)) for c in channels)
 
     def values(self, cells: Cells, keys: Sequence[int], source: Source) -> Complexes:

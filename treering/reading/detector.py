@@ -17,7 +17,6 @@ from torch import Tensor
 from .. import inversion
 from ..errors import InputError
 from ..inversion import DecoderInversion
-from ..marks import fourier, matching
 from ..marks.keyring import Keyring
 from ..models import LatentModel
 from ..models.schedule import Schedule, probe
@@ -54,8 +53,7 @@ class Detector:
         self.keyring.check_fits(self.model)
         if not 0 < self.fpr < 1:
             raise InputError("The false-positive rate must lie between 0 and 1.")
-        if self.keys is not None and (not len(self.keys) or min(self.keys) < 0):
-            raise InputError("The classes to search are numbers from 0 up, at least one.")
+        self.keyring.check_classes(self.keys)
 
     @cached_property
     def plan(self) -> DecoderInversion:
@@ -83,15 +81,7 @@ class Detector:
 
     def match(self, noise: Tensor) -> list[Match]:
         """Noise ``[B, C, h, w]`` against the keyring."""
-        cells = self.keyring.cells()
-        points = fourier.coefficients(noise.cpu(), cells)
-        coefficients, cell = points.numpy(), cells.cell.numpy()
-        if not self.keyring.pattern.secret:
-            keys = range(self.keyring.classes) if self.keys is None else self.keys
-            return matching.match_public(coefficients, keys, self.keyring.values(keys), cell)
-        means = fourier.read(points, cells).numpy()
-        blocks = self.keyring.blocks(self.keys)
-        return matching.match(coefficients, means, blocks, self.keyring.weights(), cell, self.keyring.pattern.real)
+        return self.keyring.match(noise, self.keys)
 
     def __call__(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
         """One result a picture uint8 ``[B, H, W, 3]``; it does not depend on the others.

@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import report
-from ...marks.keyring import Keyring, Pattern
+from ...marks.keyring import Keyring
+from ...marks.patterns import Pattern
 from ...reading import FPR
 from ...statistics import Rate
 from ...writing import GUIDANCE, STEPS

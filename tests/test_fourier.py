@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from treering.errors import InputError
 from treering.marks import fourier
-from treering.marks.keyring import Keyring, Pattern, plain_noise
+from treering.marks.keyring import Keyring, plain_noise
+from treering.marks.patterns import Pattern
 
 SECRET = bytes(range(32))
 SIZES = st.integers(7, 24)
