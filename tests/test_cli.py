@@ -449,7 +449,7 @@ class TestDetect:
             ("{}", "own.json is not a treering keyring."),
             (
                 '{"format": "treering keyring", "version": 9}',
-                "The keyring own.json has version 9; this treering reads version 1.",
+                "The keyring own.json has version 9; this treering reads versions 1 and 2.",
             ),
             ('{"format": "treering keyring", "version": 1}', "The keyring own.json is damaged: 'pattern' is missing."),
         ],
