@@ -8,6 +8,7 @@ of a keyring that somebody else made, or that is public.  Version 1 had no MAC; 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import hmac
 import json
@@ -190,6 +191,8 @@ def _open(path: Path) -> tuple[bytes, int]:
         handle = os.open(path, flags)
         with os.fdopen(handle, "rb") as file:
             mode = os.fstat(handle).st_mode
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if not stat.S_ISREG(mode):
                 raise KeyringError(f"The keyring {path} cannot be read: it is not a file.")
             data = file.read(MAX_BYTES + 1)
