@@ -232,12 +232,13 @@ def _check_key(key: int, classes: int) -> None:
 
 
 def _first_keyring(model: LatentModel) -> Keyring:
+    from treering.marks import keyring_file
     from treering.marks.keyring import Keyring
 
     path = user_keyring()
-    keyring = Keyring.new(model=model.name, shape=model.shape, image_size=model.image_size)
-    keyring.save(path)
-    say(f"Made your keyring {path}; keep it safe and secret, because marks cannot be read without it.")
+    keyring, made = keyring_file.create_or_load(path, lambda: Keyring.for_model(model))
+    if made:
+        say(f"Made your keyring {path}; keep it safe and secret, because marks cannot be read without it.")
     return keyring
 
 

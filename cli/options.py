@@ -197,10 +197,11 @@ class ModelChoice(Networks):
     """A model that is not loaded yet; ``name`` is None where the keyring decides."""
 
     def load(self, otherwise: str) -> LatentModel:
-        """Load it, or the model ``otherwise``."""
+        """Load it, or the model ``otherwise``; the demo model where a keyring names none."""
         from treering import models
+        from treering.models.demo import NAME
 
-        return models.load(self.name or otherwise, self.device, self.dtype, self.download)
+        return models.load(self.name or otherwise or NAME, self.device, self.dtype, self.download)
 
 
 def model_options(function: Callable[..., Any], default: str = "the keyring's model") -> Callable[..., Any]:

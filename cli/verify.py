@@ -152,12 +152,14 @@ def _keyring(folder: Path, given: Path | None) -> Keyring:
     A folder from somebody else must not decide how it is checked, so its keyring counts only where no other is.
     """
     from treering.marks.keyring import Keyring
+    from treering.models import demo
 
     path = folder / KEYRING
+    sample = demo.keyring().id
     public = None if given is not None else _public_keyring(path)
-    if public is None or (os.environ.get(KEYRING_VARIABLE) and public.id != Keyring.demo().id):
+    if public is None or (os.environ.get(KEYRING_VARIABLE) and public.id != sample):
         return Keyring.load(keyring_path(given))
-    if public.id != Keyring.demo().id and keyring_path(None).exists():
+    if public.id != sample and keyring_path(None).exists():
         say(f"The folder's public keyring is not used, because you have your own; --keyring {path} uses it.")
         return Keyring.load(keyring_path(None))
     say(f"The folder's public keyring {path} is used; --keyring names another.")

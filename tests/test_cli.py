@@ -19,7 +19,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from treering import __version__, batch, inversion, models, settings
-from treering.marks.keyring import KINDS, Keyring, Pattern
+from treering.marks.keyring import Keyring
+from treering.marks.patterns import KINDS, Pattern
 from treering_cli import console, embed, manifest, options
 from treering_cli.main import COMMANDS, main
 
@@ -446,7 +447,7 @@ class TestDetect:
             ("{}", "own.json is not a treering keyring."),
             (
                 '{"format": "treering keyring", "version": 9}',
-                "The keyring own.json has version 9; this treering reads version 1.",
+                "The keyring own.json has version 9; this treering reads versions 1 and 2.",
             ),
             ('{"format": "treering keyring", "version": 1}', "The keyring own.json is damaged: 'pattern' is missing."),
         ],

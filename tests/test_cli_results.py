@@ -31,7 +31,7 @@ class Model:
     """Makes and knows pictures of one grey, which is their class; 255 is none."""
 
     name, fingerprint = "demo", "0123456789abcdef"
-    shape, image_size = (4, 32, 32), (8, 8)
+    shape, image_size = (4, 32, 32), (32, 32)
 
     def sampled_words(self, seed: int) -> str | None:
         return f"a scene {seed}"
@@ -62,7 +62,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def maker(job: embed.Job, *_: object) -> embed.Make:
         grey = NONE if job.key is None else job.key
-        return lambda seed, prompt: np.full((8, 8, 3), grey, np.uint8)
+        return lambda seed, prompt: np.full((32, 32, 3), grey, np.uint8)
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TREERING_KEYRING", str(tmp_path / "own.json"))
@@ -72,11 +72,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(embed, "_marked", maker)
     monkeypatch.setattr(embed, "_unmarked", maker)
     monkeypatch.setattr(report, "confusion_figure", lambda *_: None)
-    Keyring.new(image_size=(8, 8)).save(Path("own.json"))
+    Keyring.new(shape=(4, 32, 32), image_size=(32, 32)).save(Path("own.json"))
     return lambda *words, **settings: CliRunner().invoke(main, [str(word) for word in words], **settings)
 
 
-def picture(path: str, grey: int, size: tuple[int, int] = (8, 8)) -> Path:
+def picture(path: str, grey: int, size: tuple[int, int] = (32, 32)) -> Path:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (grey, grey, grey)).save(path)
     return Path(path)
@@ -138,7 +138,7 @@ def test_embed_makes_the_first_keyring(run: Run, tmp_path: Path) -> None:
         f"Made your keyring {tmp_path}/own.json; keep it safe and secret, because marks cannot be read without it."
     )
     assert (result.exit_code, result.stderr) == (0, f"{sentence}\n")
-    assert Keyring.load(Path("own.json")).image_size == (8, 8)
+    assert Keyring.load(Path("own.json")).image_size == (32, 32)
 
 
 # detect
@@ -151,7 +151,7 @@ def test_detect_for_people(run: Run) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
         "sunset.png  key 2     p = 3.1e-12    1.9 s\n"
-        "a.png       none      p = 0.43       1.9 s  (Resized from 16x16 to 8x8.)\n"
+        "a.png       none      p = 0.43       1.9 s  (Resized from 16x16 to 32x32.)\n"
     )
 
 
@@ -277,7 +277,7 @@ def test_verify_takes_the_folders_manifest(run: Run) -> None:
 
 def test_verify_takes_the_folders_public_keyring(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     folder()
-    Keyring.new(public=True, image_size=(8, 8)).save(Path("in/keyring.json"))
+    Keyring.new(public=True, shape=(4, 32, 32), image_size=(32, 32)).save(Path("in/keyring.json"))
     assert records(run("verify", "in", "--json"))[0]["keyring"] == Keyring.load(Path("own.json")).id
     monkeypatch.delenv("TREERING_KEYRING")
     monkeypatch.setattr(options, "own_keyring", lambda: Path("mine.json"))

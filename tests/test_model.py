@@ -13,7 +13,8 @@ from treering import inversion, writing
 from treering.errors import InputError, ModelError
 from treering.inversion import METHODS, invert_decoder, invert_sampler, sample
 from treering.marks import fourier, matching
-from treering.marks.keyring import Keyring, Pattern, plain_noise
+from treering.marks.keyring import Keyring, plain_noise
+from treering.marks.patterns import Pattern
 from treering.models.demo import WEIGHTS
 from treering.models.schedule import Schedule, probe
 from treering.pictures import images

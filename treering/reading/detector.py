@@ -17,7 +17,6 @@ from torch import Tensor
 from .. import inversion
 from ..errors import InputError
 from ..inversion import DecoderInversion
-from ..marks import fourier, matching
 from ..marks.keyring import Keyring
 from ..models import LatentModel
 from ..models.schedule import Schedule, probe
@@ -51,6 +50,7 @@ class Detector:
             changes["method"] = method
         self.model, self.keyring = model, keyring
         self.settings = replace(settings or Reading(), **changes)
+        keyring.check_classes(self.settings.keys)
         self.plan = method if isinstance(method, DecoderInversion) else _plan(self.settings)
 
     @cached_property
@@ -74,15 +74,7 @@ class Detector:
 
     def match(self, noise: Tensor) -> list[Match]:
         """Noise ``[B, C, h, w]`` against the keyring."""
-        cells = self.keyring.cells()
-        points = fourier.coefficients(noise.cpu(), cells)
-        coefficients, cell = points.numpy(), cells.cell.numpy()
-        if not self.keyring.pattern.secret:
-            keys = range(self.keyring.classes) if self.settings.keys is None else self.settings.keys
-            return matching.match_public(coefficients, keys, self.keyring.values(keys), cell)
-        means = fourier.read(points, cells).numpy()
-        blocks = self.keyring.blocks(self.settings.keys)
-        return matching.match(coefficients, means, blocks, self.keyring.weights(), cell, self.keyring.pattern.real)
+        return self.keyring.match(noise, self.settings.keys)
 
     def __call__(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
         """One result a picture uint8 ``[B, H, W, 3]``; it does not depend on the others.

@@ -6,12 +6,26 @@ Nothing outside this room knows that there is a demo model; loading asks here fo
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .captions import random_caption
+
+if TYPE_CHECKING:
+    from ...marks.keyring import Keyring
 
 WEIGHTS = Path(__file__).parent / "weights"
 """The pipeline folder that ships with the package."""
 
 NAME = "demo"
 
-__all__ = ["NAME", "WEIGHTS", "random_caption"]
+FAMILY: dict[str, Any] = {"model": NAME, "shape": (4, 32, 32), "image_size": (256, 256)}
+"""What a keyring for the demo model says of it, known without loading it."""
+
+__all__ = ["FAMILY", "NAME", "WEIGHTS", "keyring", "random_caption"]
+
+
+def keyring() -> Keyring:
+    """The public keyring of the sample pictures; its secret is no secret."""
+    from ...marks.keyring import Keyring
+
+    return Keyring(b"treering's public demo keyring..", public=True, derivation=1, **FAMILY)

@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import report
-from ...marks.keyring import Keyring, Pattern
+from ...marks.keyring import Keyring
+from ...marks.patterns import Pattern
 from ...settings import FPR, GUIDANCE, STEPS
 from ...statistics import Rate
 from . import figures, readings

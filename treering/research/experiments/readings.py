@@ -18,7 +18,8 @@ from torch import Tensor
 from ... import inversion
 from ...inversion import DecoderInversion
 from ...marks import fourier, matching
-from ...marks.keyring import Keyring, Pattern
+from ...marks.keyring import Keyring
+from ...marks.patterns import Pattern
 from ...models import LatentModel
 from ...pictures import images
 from ...reading import Detector

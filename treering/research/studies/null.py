@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...marks import fourier, matching
+from ...marks import fourier, matching, nulls
 from ...marks.keyring import Keyring, plain_noise
 from ...models import LatentModel
 from ...reading import Detector
@@ -30,7 +30,7 @@ def null(model: LatentModel, keyring: Keyring, output: Path, count: int, note: N
         z = np.concatenate(
             [matching.scores(means, values, keyring.weights(), keyring.pattern.real)[0] for _, values in blocks]
         )
-        p = np.exp(matching.log_p(z))
+        p = np.exp(nulls.log_p(z))
         rows.append([name, *(fixed(float((p <= level).mean() / level), 2) for level in levels)])
         note(" | ".join(rows[-1]))
     return write_table(output / "null.md", ("picture", *(f"p <= {level:g}" for level in levels)), rows)
