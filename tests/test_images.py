@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as npst
 from PIL import Image, ImageCms, features
 
 from treering.errors import ImageError
-from treering.pictures import images
+from treering.pictures import images, limits, write
 
 as_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root ignores permission bits")
 needs_avif = pytest.mark.skipif(".avif" not in images.SUFFIXES, reason="this Pillow has no AVIF")
@@ -432,7 +432,8 @@ def test_permission_sentence(tmp_path, monkeypatch):
     def refuse(*_):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    (tmp_path / "a.png").touch()
+    monkeypatch.setattr(os, "open", refuse)
     assert sentence(tmp_path / "a.png") == f"No permission to read {tmp_path / 'a.png'}."
 
 
@@ -481,9 +482,9 @@ def test_decompression_bomb(side):
 
 def test_own_limits(monkeypatch):
     data = encoded(Image.fromarray(picture()), "PNG")
-    monkeypatch.setattr(images, "MAX_PIXELS", 12 * 16 - 1)
+    monkeypatch.setattr(limits, "MAX_PIXELS", 12 * 16 - 1)
     assert sentence(data) == "The picture has more than 191 pixels, so it is not read."
-    monkeypatch.setattr(images, "MAX_BYTES", len(data) - 1)
+    monkeypatch.setattr(limits, "MAX_BYTES", len(data) - 1)
     assert sentence(io.BytesIO(data)) == f"The picture is larger than {len(data) - 1} bytes, so it is not read."
 
 
@@ -568,7 +569,7 @@ def test_nothing_is_overwritten_unasked(tmp_path):
 
 def test_a_file_that_appears_meanwhile_is_kept(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
-    monkeypatch.setattr(images, "_check_target", lambda *_: path.write_bytes(b"precious"))
+    monkeypatch.setattr(write, "_check_target", lambda *_: path.write_bytes(b"precious"))
     assert refused(path) == f"{path} exists already; use --force to overwrite it."
     assert path.read_bytes() == b"precious" and os.listdir(tmp_path) == ["a.png"]
 

@@ -1,0 +1,26 @@
+"""What an integrity check found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+MOST = 3
+"""So many kinds of damage are named; a wrecked file would give thousands."""
+
+
+@dataclass
+class Found:
+    """What is wrong with a file.
+
+    damage: clauses ("the end is missing"), in order, none twice.  trailing: bytes after the end of the picture,
+    which no reader looks at.  scans: passes of a JPEG over the picture.
+    """
+
+    damage: list[str] = field(default_factory=list)
+    trailing: int = 0
+    scans: int = 0
+
+    def add(self, clause: str) -> None:
+        """Note a kind of damage, once."""
+        if clause not in self.damage and len(self.damage) < MOST:
+            self.damage.append(clause)
