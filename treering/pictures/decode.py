@@ -6,6 +6,7 @@ Of large pictures one band after the other is converted, so that memory holds no
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import warnings
 from collections.abc import Iterator
@@ -13,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError, _imaging
 
 from ..errors import ImageError
 from . import fit, frames, limits
 from .colours import Colours
-from .integrity import is_short
+from .integrity import TooManyPartsError, is_short
 from .kinds import FORMATS
 from .modes import from_one_channel, is_deep, over_white, split_alpha
 
@@ -61,6 +62,8 @@ def pillow(name: str) -> Iterator[None]:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(limits.too_large(name)) from error
+    except TooManyPartsError as error:
+        raise ImageError(f"{name} is made of too many parts, so it is not read.") from error
     except MemoryError as error:
         raise ImageError(f"{name} needs more memory than there is.") from error
     except UnidentifiedImageError as error:
@@ -79,6 +82,18 @@ def _silence() -> None:
     module = getattr(first[3], "pattern", first[3]) if first else None
     if first is None or (first[0], module) != _SILENT:
         warnings.filterwarnings("ignore", module=_SILENT[1])
+
+
+def _silence_libtiff() -> None:
+    """Take away what prints libtiff's errors, which come back as exceptions, on the process's stderr.
+
+    For Pillow's own copy of libtiff alone; where it is not a library of its own (Windows), it goes on printing.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
+
+
+_silence_libtiff()
 
 
 def opened(data: bytes, name: str) -> Image.Image:

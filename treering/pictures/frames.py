@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from PIL import Image
@@ -38,25 +38,26 @@ def _count(image: Image.Image, data: bytes) -> int:
     return int(getattr(image, "n_frames", 1))
 
 
-def gif_blocks(data: bytes) -> Iterator[tuple[int, int]]:
+def gif_blocks(data: bytes, count: Callable[[], None] = lambda: None) -> Iterator[tuple[int, int]]:
     """Kind (0x21 extension, 0x2C frame, 0x3B end) and end of each block of a GIF, up to its end or where it is cut.
 
-    Stops after MAX_FRAMES + 1 frames.
+    count: called for every block and sub-block.
     """
-    at, frames = 13 + _table(data[10:11]), 0
-    while at < len(data) and frames <= limits.MAX_FRAMES:
+    at = 13 + _table(data[10:11])
+    while at < len(data):
+        count()
         kind = data[at]
         if kind == 0x3B:
             yield kind, at + 1
             return
-        if kind == 0x2C:
+        if kind == 0x2C:  # a frame
             at += 11 + _table(data[at + 9 : at + 10])  # with the byte that begins the compressed data
-            frames += 1
         elif kind == 0x21:
             at += 2
         else:
             return
         while at < len(data) and data[at]:
+            count()
             at += 1 + data[at]
         at += 1
         if at > len(data):

@@ -56,8 +56,8 @@ def read(
 
 def _read(data: bytes, size: tuple[int, int] | None, name: str, strict: bool) -> Picture:
     limits.check_header(data, name)
-    image = decode.opened(data, name)
     found = integrity.check(data)
+    image = decode.opened(data, name)
     limits.check_scans(found.scans, image.width, image.height, name)
     _refuse(found, name, strict)
     raw, short = decode.raw(image, data, size)

@@ -6,13 +6,13 @@ everything, JPEG and WebP of nothing, so that there only structure can be wrong.
 
 from __future__ import annotations
 
-from .found import Found
+from .found import Found, TooManyPartsError
 from .jpeg import check_jpeg, is_short
 from .others import check_avif, check_bmp, check_gif, check_tiff
 from .png import check_png
 from .webp import check_webp
 
-__all__ = ["Found", "check", "is_short"]
+__all__ = ["Found", "TooManyPartsError", "check", "is_short"]
 
 _CHECKS = (
     (b"\x89PNG\r\n\x1a\n", check_png),
@@ -26,7 +26,10 @@ _CHECKS = (
 
 
 def check(data: bytes) -> Found:
-    """Everything that is wrong with the structure of a picture file, as far as its format lets it be known."""
+    """Everything that is wrong with the structure of a picture file, as far as its format lets it be known.
+
+    Made to be asked before any decoder sees the file.  Raises TooManyPartsError.
+    """
     found = Found()
     for magic, look in _CHECKS:
         if data.startswith(magic):

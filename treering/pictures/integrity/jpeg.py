@@ -36,6 +36,7 @@ def check_jpeg(data: bytes, found: Found) -> None:
         if marker.start > at:
             found.add("there are bytes between the segments of the JPEG")
         at = marker.stop
+        found.count()
         if marker.code == _EOI:
             found.trailing = len(data) - at
             return
@@ -62,6 +63,7 @@ def _check_scan(data: bytes, at: int, found: Found) -> int:
     """Go through entropy-coded data; where the next segment begins."""
     wanted = 0
     for marker in _markers(data, at):
+        found.count()
         if marker.code not in _RESTARTS:
             return marker.start
         if marker.code != _RESTARTS[wanted]:

@@ -15,7 +15,7 @@ _MOST_STRIPS = 1 << 17
 def check_gif(data: bytes, found: Found) -> None:
     """Walk the blocks of a GIF to its trailer (GIF89a)."""
     end = None
-    for kind, stop in gif_blocks(data):
+    for kind, stop in gif_blocks(data, found.count):
         end = stop if kind == 0x3B else None
     if end is None:
         found.add("the end of the GIF is missing")
@@ -34,6 +34,7 @@ def check_avif(data: bytes, found: Found) -> None:
     """Walk the boxes of an AVIF file (ISO/IEC 14496-12)."""
     at, kinds = 0, set[bytes]()
     while at < len(data):
+        found.count()
         length = int.from_bytes(data[at : at + 4], "big")
         kinds.add(data[at + 4 : at + 8])
         if length == 1:

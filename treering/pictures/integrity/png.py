@@ -36,6 +36,7 @@ def _chunks(data: bytes, found: Found) -> Iterator[tuple[bytes, memoryview, bool
     while at + 12 <= len(data):
         length, kind = int.from_bytes(view[at : at + 4], "big"), bytes(view[at + 4 : at + 8])
         stop = at + 12 + length
+        found.count()
         if stop > len(data):
             found.add(f"the PNG chunk {_shown(kind)} is cut short")
             return

@@ -30,6 +30,7 @@ def check_webp(data: bytes, found: Found) -> None:
 def _chunks(data: bytes, found: Found) -> Iterator[tuple[bytes, bytes]]:
     at = 12
     while at < len(data):
+        found.count()
         stop = at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")
         if at + 8 > len(data) or stop > len(data):
             found.add("a chunk of the WebP file is cut short")
