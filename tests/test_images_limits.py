@@ -112,7 +112,7 @@ def test_a_jpeg_of_many_scans(monkeypatch):
 
 
 def test_frames_are_not_counted_without_end(monkeypatch):
-    frames = [Image.new("L", (4, 4), n) for n in range(9)]
+    frames = [Image.new("L", (16, 16), 25 * n) for n in range(9)]
     monkeypatch.setattr(limits, "MAX_FRAMES", 5)
     for kind in ("GIF", "TIFF", "WEBP"):
         notes = images.read(encoded(frames[0], kind, save_all=True, append_images=frames[1:])).notes

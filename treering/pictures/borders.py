@@ -9,8 +9,9 @@ Box = tuple[int, int, int, int]
 MOST = 3
 """How many boxes `trim` finds at most."""
 
-_FAR = 16  # levels from the border's colour that noise and JPEG do not reach
-_STRAY = 0.02  # share of a border's pixels that may be farther
+# Levels from the border's colour, and the share of a border's pixels that may be farther.
+_CLEAN = (16, 0.02)
+_SMEARED = (48, 0.1)  # JPEG smears the edge into the blocks (of 16 pixels, for colour) beside it
 _SMALLEST = 16  # pixels on each side that a box keeps
 _LEAST = 0.01  # share of the picture that must go, or it is not a border
 
@@ -18,15 +19,16 @@ _LEAST = 0.01  # share of the picture that must go, or it is not a border
 def trim(pixels: NDArray[np.uint8]) -> list[Box]:
     """Boxes (top, left, bottom, right) that are left when nearly uniform borders go, best first, at most MOST.
 
-    pixels: uint8 [H, W, 3].  Each side may have a colour of its own (letterboxes, pages, frames); what is left is
-    trimmed again, for a frame within a page.  Nothing for a picture without borders, or of one colour.
+    pixels: uint8 [H, W, 3].  Each side may have a colour of its own (letterboxes, pages, frames).  First what is left
+    by a strict look, then by a patient one (for edges that JPEG smeared), then what is left within the first, for a
+    frame within a page.  Nothing for a picture without borders, or of one colour.
     """
-    boxes: list[Box] = []
-    box = (0, 0, *pixels.shape[:2])
-    while len(boxes) < MOST and (inner := _peeled(pixels, box)) is not None:
-        boxes.append(inner)
-        box = inner
-    return boxes
+    whole = (0, 0, *pixels.shape[:2])
+    clean, smeared = _peeled(pixels, whole, *_CLEAN), _peeled(pixels, whole, *_SMEARED)
+    within = _peeled(pixels, clean, *_CLEAN) if clean else None
+    deepest = _peeled(pixels, within, *_CLEAN) if within else None
+    found = [box for box in (clean, smeared, within, deepest) if box is not None]
+    return list(dict.fromkeys(found))[:MOST]
 
 
 def flat(pixels: NDArray[np.uint8], cell: int, tolerance: int = 2) -> NDArray[np.bool_]:
@@ -40,26 +42,26 @@ def flat(pixels: NDArray[np.uint8], cell: int, tolerance: int = 2) -> NDArray[np
     return np.asarray((high - low <= tolerance).all(axis=-1))
 
 
-def _peeled(pixels: NDArray[np.uint8], box: Box) -> Box | None:
+def _peeled(pixels: NDArray[np.uint8], box: Box, far: int, strays: float) -> Box | None:
     """What is left of the box without its outermost border; None where there is none, or nothing within it."""
     top, left, bottom, right = box
     part = pixels[top:bottom, left:right]
-    above, below = _bar(part), _bar(part[::-1])
+    above, below = (_bar(lines, far, strays) for lines in (part, part[::-1]))
     part = part[above : len(part) - below]
     if len(part) < _SMALLEST:
         return None
     columns = part.transpose(1, 0, 2)
-    before, after = _bar(columns), _bar(columns[::-1])
+    before, after = (_bar(lines, far, strays) for lines in (columns, columns[::-1]))
     inner = (top + above, left + before, bottom - below, right - after)
     return inner if _is_box(inner, box) else None
 
 
-def _bar(lines: NDArray[np.uint8]) -> int:
+def _bar(lines: NDArray[np.uint8], far: int, strays: float) -> int:
     """How many of the first lines [n, length, 3] are of one colour, the median of the first one."""
     colour = np.median(lines[0], axis=0)
-    low, high = (np.clip(colour + far, 0, 255).astype(np.uint8) for far in (-_FAR, _FAR))  # bytes compare fast
+    low, high = (np.clip(colour + by, 0, 255).astype(np.uint8) for by in (-far, far))  # bytes compare fast
     stray = ((lines < low) | (lines > high)).any(axis=-1).mean(axis=1)  # [n]
-    uniform = stray <= _STRAY
+    uniform = stray <= strays
     return len(lines) if uniform.all() else int(np.argmin(uniform))
 
 
