@@ -99,7 +99,8 @@ _silence_libtiff()
 def opened(data: bytes, name: str) -> Image.Image:
     """The picture with its header read, and nothing else."""
     image = Image.open(io.BytesIO(data), formats=FORMATS)
-    limits.check_size(image.width, image.height, image.format, name)
+    wide = image.mode == "CMYK" or (is_deep(image) and not image.mode.startswith("I"))
+    limits.check_size(image.width, image.height, "wide" if wide else image.format, name)
     return image
 
 

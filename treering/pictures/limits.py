@@ -16,8 +16,9 @@ MAX_PIXELS = 8192 * 8192
 MAX_BYTES = 1 << 28
 """A file with more bytes is refused; the largest picture allowed, as 8-bit RGB without compression, fits."""
 
-SMALLER = {"WEBP": 4, "AVIF": 4}
-"""Formats whose decoders need several copies of the whole picture, or much time: their share of MAX_PIXELS is 1/n."""
+SMALLER = {"WEBP": 2, "AVIF": 2, "wide": 2}
+"""Where decoders need several copies of the whole picture, or much time, 1/n of MAX_PIXELS is read: in these formats,
+and of pictures with more than 4 bytes a pixel, or CMYK ("wide")."""
 
 MAX_FRAMES = 1000
 """Frames and pages beyond are not counted."""
@@ -27,7 +28,7 @@ MAX_SCANNED = 1 << 30
 
 
 def pixels(kind: str | None) -> int:
-    """The largest number of pixels that is read of this format (Pillow's name)."""
+    """The largest number of pixels that is read of this format (Pillow's name), or of "wide" pictures."""
     return MAX_PIXELS // SMALLER.get(kind or "", 1)
 
 
