@@ -19,7 +19,7 @@ from PIL import Image
 
 from treering.errors import ImageError
 from treering.pictures import decode, images, limits
-from treering.pictures.integrity import found
+from treering.pictures.integrity import found, png
 
 ORIGINAL_OPEN = Image.open
 
@@ -103,6 +103,16 @@ def test_webp_is_measured_before_it_is_opened(monkeypatch):
         monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("opened"))
         assert sentence(data) == expected
         monkeypatch.setattr(Image, "open", ORIGINAL_OPEN)
+
+
+@pytest.mark.parametrize(("depth", "colour"), [(8, 2), (16, 6), (16, 0)])
+def test_a_large_png_is_not_unpacked(depth, colour, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_PIXELS", 20)
+    monkeypatch.setattr(png, "zlib", None)
+    data = bytearray(encoded(Image.fromarray(picture()), "PNG"))
+    data[16:26] = (5).to_bytes(4, "big") * 2 + bytes([depth, colour])
+    limit = 10 if colour == 6 else 20
+    assert sentence(bytes(data)) == f"The picture has more than {limit} pixels, so it is not read."
 
 
 def test_a_jpeg_of_many_scans(monkeypatch):

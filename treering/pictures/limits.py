@@ -44,8 +44,11 @@ def too_large(name: str, kind: str | None = None) -> str:
 
 
 def check_header(data: bytes, name: str) -> None:
-    """Refuse what is too large before Pillow opens it; WebP alone, whose canvas is made on opening."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP" and (size := _webp_size(data[12:42])):
+    """Refuse what is too large before anything is unpacked: PNG, and WebP, whose canvas is made on opening."""
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 26:
+        width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
+        check_size(width, height, "wide" if depth == 16 and colour else "PNG", name)
+    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP" and (size := _webp_size(data[12:42])):
         check_size(*size, "WEBP", name)
 
 
