@@ -14,7 +14,7 @@ from picture_files import encoded, picture, png
 from PIL import Image
 
 from treering.errors import ImageError
-from treering.pictures import images
+from treering.pictures import decode, images
 
 DRAWN = Image.fromarray(
     np.kron(picture(24, 32), np.ones((3, 3, 1), np.uint8)) // 2 + np.resize(picture(72, 96), (72, 96, 3)) // 2
@@ -125,9 +125,12 @@ def test_what_follows_the_end_is_no_damage(data):
     np.testing.assert_array_equal(result.pixels, images.read(data).pixels)
 
 
+@pytest.mark.parametrize("closely", [True, False])
 @pytest.mark.parametrize("name", JPEGS)
-def test_a_jpeg_whose_scan_stops_too_early_but_has_an_end(name):
+def test_a_jpeg_whose_scan_stops_too_early_but_has_an_end(name, closely, monkeypatch):
     data = JPEGS[name]
+    monkeypatch.setattr(decode, "_LOOK_CLOSELY", 10**9 if closely else 1)
+    assert damage(data) == ()
     assert "Damaged: the pixels of the JPEG end too early." in damage(data[:-60] + b"\xff\xd9")
 
 

@@ -18,7 +18,7 @@ from picture_files import encoded, picture, sentence
 from PIL import Image
 
 from treering.errors import ImageError
-from treering.pictures import decode, images, limits
+from treering.pictures import bands, images, limits
 from treering.pictures.integrity import found, png
 
 ORIGINAL_OPEN = Image.open
@@ -87,7 +87,7 @@ def test_bands_change_nothing(monkeypatch):
     floats = Image.fromarray(picture(40, 30)[..., 0].astype(np.float32) / 255)
     for data in (encoded(image, "PNG"), encoded(image.quantize(9), "PNG"), encoded(floats, "TIFF")):
         whole = images.read(data)
-        monkeypatch.setattr(decode, "_BAND", 100)
+        monkeypatch.setattr(bands, "PIXELS", 100)
         banded = images.read(data)
         monkeypatch.undo()
         np.testing.assert_array_equal(whole.pixels, banded.pixels)

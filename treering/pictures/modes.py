@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from ..errors import ImageError
+from . import bands
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -43,8 +44,9 @@ def _from_integers(image: Image.Image, name: str) -> Image.Image:
 
 def _float_scale(image: Image.Image, name: str) -> np.float32:
     """255 for a picture in 0..1, 1 for one in 0..255: the whole picture's to say, not a band's."""
-    values = np.asarray(image)  # [H, W]
-    low, high = values.min(), values.max()  # not a number if any value is
+    values = (np.asarray(band) for band in bands.cut(image))  # each [H, W]
+    lows, highs = zip(*((band.min(), band.max()) for band in values), strict=True)
+    low, high = np.min(lows), np.max(highs)  # not a number if any value is
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ImageError(f"{name} has floating-point values that are not finite.")
     if low < 0 or high > 255:

@@ -60,12 +60,13 @@ def _read(data: bytes, size: tuple[int, int] | None, name: str, strict: bool) ->
     image = decode.opened(data, name)
     limits.check_scans(found.scans, image.width, image.height, name)
     _refuse(found, name, strict)
-    raw, short = decode.raw(image, data, size)
+    kind, (raw, short) = image.format, decode.raw(image, data, size)
+    del image  # so that `finished` can give up what it no longer needs
     if short:
         found.add("the pixels of the JPEG end too early")
         _refuse(found, name, strict)
     notes = [f"{DAMAGED}: {clause}." for clause in found.damage]
-    if found.trailing and image.format != "MPO":  # whose further pictures follow the first
+    if found.trailing and kind != "MPO":  # whose further pictures follow the first
         notes.append(f"{found.trailing} bytes after the end of the picture were ignored.")
     pixels = decode.finished(raw, data, size, name, notes)
     return Picture(pixels, tuple(dict.fromkeys(notes)))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from .. import bands
 from .found import Found
 
 _MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)  # fill bytes 0xff may come before a marker
@@ -20,7 +21,6 @@ _RESTARTS = range(0xD0, 0xD8)
 _ALONE = {0x01, *_RESTARTS, 0xD8}  # markers without a length
 # Begins with a one, where libjpeg makes up zeros; no 0xff, which would be a marker.
 _FILLER = b"\xb6\x5a\xd3\x29\x8e\x71\xe4\x4d" * 2
-_BAND = 1 << 20  # pixels that are compared at a time
 
 
 class _Marker(NamedTuple):
@@ -80,13 +80,10 @@ def is_short(data: bytes, image: Image.Image, decode: Callable[[bytes], Image.Im
         raise
     except Exception:  # a complete picture does not look at what was added, so it cannot fail by it
         return True
-    return other.size != image.size or any(a != b for a, b in zip(_bands(image), _bands(other), strict=True))
-
-
-def _bands(image: Image.Image) -> Iterator[bytes]:
-    rows = max(1, _BAND // image.width)
-    for top in range(0, image.height, rows):
-        yield image.crop((0, top, image.width, min(top + rows, image.height))).tobytes()
+    if other.size != image.size:
+        return True
+    pairs = zip(bands.cut(image), bands.cut(other), strict=True)
+    return any(a.tobytes() != b.tobytes() for a, b in pairs)
 
 
 def _filled(data: bytes) -> bytes:
