@@ -118,8 +118,11 @@ def raw(image: Image.Image, data: bytes, size: tuple[int, int] | None) -> tuple[
 
 
 def _is_short(image: Image.Image, data: bytes, wanted: tuple[int, int] | None) -> bool:
-    """Whether a JPEG ends before its picture; of a large one an eighth is looked at, which takes half the time."""
-    if image.width * image.height > _LOOK_CLOSELY:
+    """Whether a JPEG ends before its picture; of a large one an eighth is looked at, which takes half the time.
+
+    Not of a progressive one, whose later scans hold details alone.
+    """
+    if image.width * image.height > _LOOK_CLOSELY and "progressive" not in image.info:
         wanted = (image.width // 8, image.height // 8)
         image = _again(data, wanted)
     return is_short(data, image, lambda other: _again(other, wanted))
