@@ -68,8 +68,8 @@ def main() -> None:
 
 def _study(given: argparse.Namespace) -> str:
     module = import_module(f"{__package__}.studies.{given.name}")
-    if given.name == "speed":
-        return str(module.speed(given.output, given.count))
+    if given.name in ("speed", "pictures"):  # which need no model here
+        return str(getattr(module, given.name)(given.output, given.count))
     if given.name == "sizes":
         return str(module.sizes(given.output, given.device, given.count, _note))
     from ..marks.keyring import Keyring

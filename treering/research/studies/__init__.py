@@ -13,6 +13,7 @@ STUDIES = {
     "robustness": (24, "what a mark withstands"),
     "null": (4, "whether p-values are uniform where there is no mark"),
     "speed": (1000, "seconds and memory of whole processes"),
+    "pictures": (200, "reading of pictures: the dearest files, damage that goes unnoticed, threads"),
     "sizes": (1, "decoder inversion at the sizes of published models, with random weights"),
 }
 """Every study, how many pictures (or calls) it takes unless told otherwise, and what it measures."""
