@@ -129,7 +129,8 @@ def check_fit(part: str, wanted: Shapes, given: Shapes) -> None:
     """
     for name in sorted(wanted.keys() & given.keys()):
         if wanted[name] != given[name]:
-            raise ModelError(f"{part}: {printable(name)} is {list(given[name])}, its configuration says "
-                             f"{list(wanted[name])}.")
+            raise ModelError(
+                f"{part}: {printable(name)} is {list(given[name])}, its configuration says {list(wanted[name])}."
+            )
     if count(wanted) > count(given) + 100_000:
         raise ModelError(f"{part}: its configuration asks for {count(wanted)} numbers, its files have {count(given)}.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def _check_weights(classes: dict[str, Any], places: dict[str, Path], configs: di
     numbers = 0
     for part, base in BASES.items():
         given = headers.weights(places[part], base)
-        wanted = headers.outline(lambda part=part: _built(classes[part], configs[part]), len(given))
+        wanted = headers.outline(partial(_built, classes[part], configs[part]), len(given))
         headers.check_fit(part, wanted, given)
         numbers += headers.count(wanted)
     there = batching.host_memory()

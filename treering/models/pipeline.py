@@ -233,17 +233,27 @@ class LatentModel:
         return walk.sample(self.schedule(steps), f, noise.to(self.device, torch.float32))
 
     def recover(
-        self, latent: Tensor, prompts: Sequence[str] | str = "", *, steps: int, guidance: float = 1.0,
-        evaluations: int = 1, **call: Any,
+        self,
+        latent: Tensor,
+        prompts: Sequence[str] | str = "",
+        *,
+        steps: int,
+        guidance: float = 1.0,
+        evaluations: int = 1,
+        **call: Any,
     ) -> Tensor:
         """Latent to noise, both ``[B, C, h, w]``: the value of :meth:`recovered`."""
-        return self.recovered(
-            latent, prompts, steps=steps, guidance=guidance, evaluations=evaluations, **call
-        ).value
+        return self.recovered(latent, prompts, steps=steps, guidance=guidance, evaluations=evaluations, **call).value
 
     def recovered(
-        self, latent: Tensor, prompts: Sequence[str] | str = "", *, steps: int, guidance: float = 1.0,
-        evaluations: int = 1, **call: Any,
+        self,
+        latent: Tensor,
+        prompts: Sequence[str] | str = "",
+        *,
+        steps: int,
+        guidance: float = 1.0,
+        evaluations: int = 1,
+        **call: Any,
     ) -> Solution:
         """The noise with what became of every sample; see :func:`walk.recover`."""
         if evaluations < 1:

@@ -26,10 +26,11 @@ LARGEST = 10**7
 """Largest number in a configuration: far above any width, vocabulary or length of a published model."""
 
 UNSAFE = frozenset(
-    ".bin .pt .pth .ckpt .pkl .pickle .joblib .dill .msgpack .h5 .hdf5 .onnx .pb .npz .npy .tflite .mar".split()
+    f".{kind}"
+    for kind in ("bin pt pth ckpt pkl pickle joblib dill npy npz msgpack h5 hdf5 onnx pb tflite mar").split()  # noqa: SIM905
 )
 """Kinds of weight files that are refused wherever they lie in a component: reading some of them runs code."""
-CODE = frozenset(".py .pyc .so .dll .dylib .pyd".split())
+CODE = frozenset((".py", ".pyc", ".so", ".dll", ".dylib", ".pyd"))
 ADAPTERS = ("adapter_config.json", "adapter_model.safetensors")
 """Files that a library would add to the networks by itself."""
 _REMOTE = ("auto_map", "trust_remote_code", "custom_pipelines", "custom_pipeline")
@@ -175,9 +176,8 @@ def _check_numbers(name: str, value: Any, key: str = "") -> None:
     elif isinstance(value, list):
         for content in value:
             _check_numbers(name, content, key)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        if not math.isfinite(value) or (isinstance(value, int) and abs(value) > LARGEST):
-            raise ModelError(f"{name}: {printable(key)} is {printable(value)}, which no model needs.")
+    elif (isinstance(value, float) and not math.isfinite(value)) or (isinstance(value, int) and abs(value) > LARGEST):
+        raise ModelError(f"{name}: {printable(key)} is {printable(value)}, which no model needs.")
 
 
 def _check_code(name: str, config: dict[str, Any]) -> None:

@@ -67,9 +67,7 @@ def invert(
     return _joined(list(_back(schedule, f, latent, undo)), schedule.init)
 
 
-def recover(
-    schedule: Schedule, f: Denoiser, latent: Tensor, evaluations: int = 1, tolerance: float = 1e-5
-) -> Solution:
+def recover(schedule: Schedule, f: Denoiser, latent: Tensor, evaluations: int = 1, tolerance: float = 1e-5) -> Solution:
     """As :func:`invert`, by so many evaluations of f a step: one is naive, more are a fixed-point iteration."""
     undo = _naive if evaluations == 1 else _solver(f, tolerance, evaluations - 1, "last")
     return _joined(list(_back(schedule, f, latent, undo)), schedule.init)

@@ -13,6 +13,7 @@ STUDIES = {
     "robustness": (24, "what a mark withstands"),
     "null": (4, "whether p-values are uniform where there is no mark"),
     "speed": (1000, "seconds and memory of whole processes"),
+    "batching": (3, "pictures that go through a network together: seconds, and whether any bit changes"),
     "sizes": (1, "decoder inversion at the sizes of published models, with random weights"),
 }
 """Every study, how many pictures (or calls) it takes unless told otherwise, and what it measures."""
