@@ -170,7 +170,7 @@ def _model_settings(name: str | None, download: bool) -> dict[str, Any]:
     from treering.models import demo
 
     if name in (None, demo.NAME):
-        return demo.FAMILY
+        return demo.SETTINGS
     model = ModelChoice(name, download=download).load(demo.NAME)
     return {"model": model.name, "shape": model.shape, "image_size": model.image_size}
 

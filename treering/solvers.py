@@ -142,13 +142,13 @@ class Anderson:
 
     def _combine(self, dr: Tensor, r: Tensor) -> Tensor:
         """Least squares ``min |r - gamma dr|`` of one sample: ``[m]``."""
-        d = dr.double()
+        d = dr.cpu().double()  # a few rows; not every device has float64
         gram = d @ d.T
-        gram = gram + (self.ridge * gram.diagonal().mean() + 1e-30) * torch.eye(len(d), dtype=d.dtype, device=d.device)
+        gram = gram + (self.ridge * gram.diagonal().mean() + 1e-30) * torch.eye(len(d), dtype=d.dtype)
         if not torch.isfinite(gram).all():
             return r.new_full((len(d),), math.nan)
-        gamma: Tensor = torch.linalg.lstsq(gram, d @ r.double()).solution
-        return gamma.to(r.dtype)
+        gamma: Tensor = torch.linalg.lstsq(gram, d @ r.cpu().double()).solution
+        return gamma.to(r.dtype).to(r.device)
 
 
 def rms(x: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """Running a picture backwards: pixels to latent, latent to noise.  Both halves are root finding by
 :mod:`treering.solvers`."""
 
+from ..models.walk import apply_step, invert, invert_sampler, levels, sample
 from .decoder import decoder_residual, invert_decoder, rounding_floor
 from .methods import DEFAULT, METHODS, DecoderInversion, Gradient, method
-from .sampler import apply_step, invert_sampler, levels, sample
 
 __all__ = [
     "DEFAULT",
@@ -12,6 +12,7 @@ __all__ = [
     "Gradient",
     "apply_step",
     "decoder_residual",
+    "invert",
     "invert_decoder",
     "invert_sampler",
     "levels",

@@ -1,6 +1,6 @@
 """The demo model, as far as the product needs it: its weights, the words of its world, and its name.
 
-Nothing outside this room knows that there is a demo model; loading asks here for a name that is built in.
+Nothing outside this room knows that there is a demo model; loading finds it in a table of what ships with the package.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..builtin import BuiltIn
 from .captions import random_caption
 
 if TYPE_CHECKING:
@@ -18,14 +19,16 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 NAME = "demo"
 
-FAMILY: dict[str, Any] = {"model": NAME, "shape": (4, 32, 32), "image_size": (256, 256)}
-"""What a keyring for the demo model says of it, known without loading it."""
+SETTINGS: dict[str, Any] = {"model": NAME, "shape": (4, 32, 32), "image_size": (256, 256)}
+"""The fields of a keyring that fit the demo model, known without loading it."""
 
-__all__ = ["FAMILY", "NAME", "WEIGHTS", "keyring", "random_caption"]
+MODEL = BuiltIn(NAME, WEIGHTS, random_caption, SETTINGS)
+
+__all__ = ["MODEL", "NAME", "SETTINGS", "WEIGHTS", "keyring", "random_caption"]
 
 
 def keyring() -> Keyring:
     """The public keyring of the sample pictures; its secret is no secret."""
     from ...marks.keyring import Keyring
 
-    return Keyring(b"treering's public demo keyring..", public=True, derivation=1, **FAMILY)
+    return Keyring(b"treering's public demo keyring..", public=True, derivation=1, **SETTINGS)

@@ -23,12 +23,11 @@ from torch import Tensor
 from ... import __version__, files, inversion, writing
 from ...errors import InputError, TreeringError
 from ...marks.keyring import Keyring, plain_noise
-from ...models import LatentModel, load
+from ...models import DEFAULT, LatentModel, load
 from ...settings import GUIDANCE, STEPS
 from ..common import SECRET, words
 from . import figures
 from .rows import Row as Row
-from .timing import exact_float32
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +49,7 @@ class Settings:
 
     images: int
     iterations: tuple[int, ...]
-    model: str = "demo"
+    model: str = DEFAULT
     device: str = "cpu"
     dtype: str = "float32"
     seed: int = 0
@@ -184,7 +183,6 @@ def run(
     """
     if experiment.largest:
         settings = replace(settings, iterations=settings.iterations[-1:])
-    exact_float32()
     bench, units = Bench(settings, output), experiment.units(settings)
     _check_folder(output)
     what = identity(experiment, bench)  # loads the model: where that fails, no folder is made

@@ -21,8 +21,8 @@ import torch
 from ... import inversion
 from ...inversion import DecoderInversion
 from ...models import load
+from ...models.batching import out_of_memory
 from .bench import Settings
-from .timing import exact_float32
 
 MB = 1e6
 _PROCESSES = 3
@@ -62,13 +62,7 @@ def _fresh(settings: Settings, plan: DecoderInversion, dtype: str) -> Peak:
             return Peak(math.nan, math.nan, math.nan)
 
 
-def out_of_memory(error: RuntimeError) -> bool:
-    """Whether an allocator said so: a GPU's (``torch.OutOfMemoryError``) or a CPU's."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
 def _measure(name: str, device: str, dtype: str, plan: DecoderInversion) -> Peak:
-    exact_float32()
     model = load(name, device, dtype)
     height, width = model.image_size
     pixels = torch.rand((1, 3, height, width), generator=torch.Generator().manual_seed(0)) * 2 - 1

@@ -33,14 +33,14 @@ class Watched(LatentModel):
 
     def __init__(self, model: LatentModel) -> None:
         self.__dict__.update(model.__dict__)
-        self.latents: list[Tensor] = []
+        self.decoded: list[Tensor] = []
         self.seconds: list[float] = []
         self._started = time.perf_counter()
 
     def decode_with_gradient(self, latent: Tensor) -> Tensor:
         """As the model's; the methods all decode through it."""
         finish(self)
-        self.latents.append(latent.detach().clone())
+        self.decoded.append(latent.detach().clone())
         self.seconds.append(time.perf_counter() - self._started)
         return super().decode_with_gradient(latent)
 
@@ -65,5 +65,5 @@ def follow(model: LatentModel, picture: NDArray[np.uint8], plan: DecoderInversio
     finish(model)
     watched = Watched(model)
     solution, seconds = timed(model, lambda: invert_decoder(watched, pixels, plan))
-    ended = (*watched.latents, solution.value) if plan.keep == "last" or plan.method is None else watched.latents
+    ended = (*watched.decoded, solution.value) if plan.keep == "last" or plan.method is None else watched.decoded
     return Path(tuple(ended), (*watched.seconds, seconds)[: len(ended)], solution)

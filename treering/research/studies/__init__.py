@@ -14,6 +14,7 @@ STUDIES = {
     "null": (4, "whether p-values are uniform where there is no mark"),
     "speed": (1000, "seconds and memory of whole processes"),
     "pictures": (200, "reading of pictures: the dearest files, damage that goes unnoticed, threads"),
+    "batching": (3, "pictures that go through a network together: seconds, and whether any bit changes"),
     "sizes": (1, "decoder inversion at the sizes of published models, with random weights"),
 }
 """Every study, how many pictures (or calls) it takes unless told otherwise, and what it measures."""
