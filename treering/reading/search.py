@@ -1,0 +1,375 @@
+"""The pose of a mark, searched in the recovered noise: every shift of a warp in one matrix product.
+
+If a picture was changed by ``given = B (made + s)`` (shares of the picture, :mod:`.lattice`), then up to a factor the
+spectrum of the recovered noise N is ``N(B^-T f) = M(f) exp(-2 pi i f.s)``, with M the spectrum as made.  So
+
+    S(B, s) = Re sum_f N(B^-T f) conj(K(f)) exp(2 pi i f.s)
+
+is the score of the values K under this pose (Reddy and Chatterji, IEEE Trans. Image Process. 5 (1996) 1266, with a
+template in place of the second picture).  For values that are random given the picture, S is N(0, 1/2 sum |N|^2) under
+every pose, and its deviation is the same for all shifts of a warp.
+
+The screen runs in float32 on an oversampled spectrum and decides nothing: it is paid for in full by the weights of the
+lattice, and what it keeps is scored again in float64 at the exact frequencies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import special
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from ..errors import InputError
+from .lattice import FINE, Fine, Floats, Integers, Lattice, affine, chain, factors, invert
+
+Complexes = NDArray[np.complex128]
+
+OVERSAMPLED = 4
+"""Points of the screen's spectrum a cycle a picture."""
+
+SURVIVORS = 1e3
+"""About how many hypotheses of an unmarked picture the screen keeps: those of p / w up to this."""
+
+_ROWS = 1 << 22
+"""Scores in memory at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Template:
+    """Values to look for: a synchronisation part, or the whole key of one class.
+
+    ``channels``: the latent's channels in use.  ``frequency``: int64 ``[U, 2]``, (down, across) in cycles a picture.
+    ``values``: complex128 ``[C, U]``, with the origin in the centre of the picture and zero where a channel carries
+    nothing; ``used`` says where it does.
+    """
+
+    channels: tuple[int, ...]
+    frequency: Integers
+    values: Complexes
+    used: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, channel: Integers, frequency: Integers, values: Complexes, size: tuple[int, int]) -> Template:
+        """From points ``[N]``, ``[N, 2]`` and values ``[N]`` of a latent of this height and width, as imprinted.
+
+        Raises ``InputError`` for a point given twice or none.
+        """
+        channels, row = np.unique(channel, return_inverse=True)
+        points, column = np.unique(frequency, axis=0, return_inverse=True)
+        row, column = row.ravel(), column.ravel()
+        used = np.zeros((len(channels), len(points)), np.bool_)
+        used[row, column] = True
+        if not len(values) or len(values) != len(row) or used.sum() != len(values):
+            raise InputError("A template needs one value for each of its points, and at least one point.")
+        dense = np.zeros(used.shape, np.complex128)
+        dense[row, column] = values * _to_centre(frequency, size).conj()
+        return cls(tuple(int(c) for c in channels), points, dense, used)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A pose and its score.
+
+    ``affine``: the map ``[2, 3]`` from the picture as made to the picture as given, in shares, origin in the centre.
+    ``within``: the same to the frame that was searched, if something was undone in pixels before.  ``z``: score in
+    standard deviations.  ``log10_weight``: share of the error budget of this hypothesis and all finer ones that start
+    from it; half of it is its own.
+    """
+
+    affine: Floats
+    within: Floats
+    z: float
+    log10_weight: float
+
+    @property
+    def log10_p(self) -> float:
+        """log10 of the p-value of this hypothesis alone."""
+        return float(special.log_ndtr(-self.z)) / math.log(10)
+
+    @property
+    def level(self) -> float:
+        """log10 of p / w, which may be above 0."""
+        return self.log10_p - self.log10_weight + math.log10(2)
+
+    @property
+    def log10_corrected(self) -> float:
+        """log10 of the corrected p-value: the least of all hypotheses of a lattice is valid."""
+        return min(self.level, 0.0)
+
+    def pose(self, ratio: float = 1.0) -> tuple[bool, float, float, float, tuple[float, float]]:
+        """Mirror, angle, scale, aspect as :func:`.lattice.linear` takes them, and the shift as made."""
+        down, across = np.linalg.solve(self.affine[:, :2], self.affine[:, 2]).tolist()
+        return *factors(self.affine[:, :2], ratio), (down, across)
+
+
+# ------------------------------------------------------------------------------------------ the spectrum
+
+
+def coefficients(
+    noise: NDArray[np.float32],
+    channel: Integers,
+    frequency: Integers,
+    pose: Floats,
+    size: tuple[int, int] | None = None,
+) -> Complexes:
+    """What the noise holds at the points of a mark under a pose: complex128 ``[N]``.
+
+    ``noise`` ``[C, h, w]``; ``pose``: affine map ``[2, 3]`` as made to the frame of the noise; ``size``: height and
+    width of the latent as made, if it is another.  For the pose as given these are the values of
+    :func:`treering.marks.fourier.coefficients`.  A frequency that the noise's grid cannot hold reads zero.  Scores,
+    deviations and p-values of classes follow as for a picture as given.
+    """
+    channels, row = np.unique(channel, return_inverse=True)
+    matrix = pose[:, :2]
+    warped = frequency @ np.linalg.inv(matrix)
+    shift = np.linalg.solve(matrix, pose[:, 2])
+    plane = exact(noise[channels], warped)[row.ravel(), np.arange(len(row))]
+    moved: Complexes = plane * np.exp(2j * np.pi * (frequency @ shift))
+    return moved * _to_centre(frequency, size or (noise.shape[1], noise.shape[2]))
+
+
+def _to_centre(frequency: Integers, size: tuple[int, int]) -> Complexes:
+    """Factors from a transform with its origin in the centre to one with it in the first cell, ``[N]``."""
+    start = 0.5 - 0.5 / np.asarray(size)
+    factors: Complexes = np.exp(-2j * np.pi * (frequency @ start))
+    return factors
+
+
+def exact(noise: NDArray[np.float32], frequency: Floats) -> Complexes:
+    """Orthonormal transform of ``[C, h, w]`` at any frequencies ``[N, 2]`` (cycles a picture, origin in the centre).
+
+    complex128 ``[C, N]``; zero beyond what the grid can hold.
+    """
+    down, across = (_waves(frequency[:, axis], noise.shape[1 + axis]) for axis in (0, 1))
+    planes = [((down @ plane.astype(np.float64)) * across).sum(1) for plane in noise]
+    found: Complexes = np.stack(planes) * _held(frequency, noise.shape) / math.sqrt(noise.shape[1] * noise.shape[2])
+    return found
+
+
+def _waves(frequency: Floats, size: int) -> Complexes:
+    """exp(-2 pi i k y) over the centres of the cells, ``[N, size]``."""
+    place = (np.arange(size) + 0.5) / size - 0.5
+    return np.exp(-2j * np.pi * frequency[:, None] * place)
+
+
+def _held(frequency: Floats, shape: Sequence[int]) -> NDArray[np.bool_]:
+    """Which frequencies lie within the grid's own: beyond them a spectrum only repeats itself."""
+    within: NDArray[np.bool_] = (np.abs(frequency) <= np.asarray(shape[-2:]) / 2).all(-1)
+    return within
+
+
+class _Screen:
+    """The oversampled spectrum of one noise, read by cubic interpolation in float32."""
+
+    def __init__(self, noise: NDArray[np.float32], reach: float) -> None:
+        self.shape = noise.shape
+        ends = [math.ceil(min(reach, size / 2) * OVERSAMPLED) + 2 for size in noise.shape[1:]]
+        down, across = (
+            torch.from_numpy(_waves(np.arange(-end, end + 1) / OVERSAMPLED, size)).to(torch.complex64)
+            for end, size in zip(ends, noise.shape[1:], strict=True)
+        )
+        planes = down @ torch.from_numpy(np.asarray(noise, np.float32)).to(torch.complex64) @ across.T
+        planes = planes / math.sqrt(noise.shape[1] * noise.shape[2])
+        self.image = torch.cat([planes.real, planes.imag])[None].contiguous()  # [1, 2 C, K, L]
+        self.unit = torch.tensor([OVERSAMPLED / ends[1], OVERSAMPLED / ends[0]], dtype=torch.float32)
+        self.limit = torch.tensor(noise.shape[1:], dtype=torch.float32) / 2
+
+    def __call__(self, frequency: Tensor) -> tuple[Tensor, Tensor]:
+        """Real and imaginary part ``[C, n, U]`` at frequencies float32 ``[n, U, 2]``."""
+        grid = (frequency.flip(-1) * self.unit)[None]
+        found = grid_sample(self.image, grid, mode="bicubic", align_corners=True)[0]
+        held = (frequency.abs() <= self.limit).all(-1)
+        real, imaginary = (found * held).chunk(2)
+        return real, imaginary
+
+
+# ------------------------------------------------------------------------------------------ the search
+
+
+def search(
+    noise: NDArray[np.float32],
+    template: Template,
+    lattice: Lattice,
+    keep: int = 6,
+    fine: Fine | None = None,
+    covered: NDArray[np.bool_] | None = None,
+    frame: Floats | None = None,
+) -> list[Candidate]:
+    """The ``keep`` best poses that differ, best first by p / w, each refined.
+
+    ``noise``: recovered, float32 ``[C, h, w]``.  ``covered``: cells that count, ``[h, w]``; the others (flat, black
+    corners) are set to zero.  ``frame``: linear part that was undone in pixels before the noise was recovered, of
+    which ``lattice`` is a part (:meth:`Lattice.part`).  The least ``log10_corrected`` of one search of a whole lattice,
+    or of all its parts together, is a valid p-value for these values under any pose.  A noise that holds nothing
+    (zero, or not finite) gives no candidate.
+    """
+    noise = masked(noise, covered)
+    if not np.isfinite(noise).all() or not noise.any():
+        return []
+    found = distinct(lattice, *screen(noise, template, lattice), keep)
+    candidates = [_candidate(noise, template, lattice, warp, shift, frame) for warp, shift in found]
+    return sorted((refine(noise, template, one, fine or FINE) for one in candidates), key=lambda one: one.level)
+
+
+def masked(noise: NDArray[np.float32], covered: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+    """The noise with cells that do not count set to zero."""
+    if covered is None:
+        return noise
+    if covered.shape != noise.shape[1:]:
+        raise InputError(f"A mask {list(covered.shape)} does not fit a noise {list(noise.shape)}.")
+    return np.where(covered, noise, np.float32(0))
+
+
+def screen(noise: NDArray[np.float32], template: Template, lattice: Lattice) -> tuple[Integers, Integers, Floats]:
+    """Hypotheses with the least p / w, best first: warps ``[n]``, shifts in steps ``[n, 2]``, ln p / w ``[n]``."""
+    half = len(lattice) // 2
+    inverse = np.linalg.inv(lattice.matrix[:half])
+    reach = float(np.abs(template.frequency @ inverse).max())
+    spectrum = _Screen(noise[list(template.channels)], reach)
+    warps, shifts, heights = [], [], []
+    for rows, box in _groups(lattice):
+        parts = _Scores(spectrum, template, box, lattice.step)
+        for warp, shift, z in parts.above(rows, inverse[rows], _thresholds(lattice, rows), half):
+            warps.append(warp)
+            shifts.append(shift)
+            heights.append(z)
+    warp, shift, z = np.concatenate(warps), np.concatenate(shifts), np.concatenate(heights)
+    level = special.log_ndtr(-z.astype(np.float64)) - lattice.log_weight(warp, shift)
+    order = np.lexsort((shift[:, 1], shift[:, 0], warp, level))[: int(SURVIVORS)]
+    order = order[level[order] <= math.log(SURVIVORS)]
+    return warp[order], shift[order], level[order]
+
+
+def _groups(lattice: Lattice) -> Iterator[tuple[Integers, Integers]]:
+    """Warps of the first half whose boxes are about the same, and a box that holds them all."""
+    half = len(lattice) // 2
+    size = np.where(lattice.outer[:half] <= 1, lattice.outer[:half], (lattice.outer[:half] + 1) // 2 * 2)
+    for box in np.unique(size, axis=0):
+        members = np.flatnonzero((size == box).all(1))
+        rows = max(1, _ROWS // int((2 * box + 1).prod()))
+        for i in range(0, len(members), rows):
+            yield members[i : i + rows], box
+
+
+def _thresholds(lattice: Lattice, rows: Integers) -> Tensor:
+    """z at which p / w falls to :data:`SURVIVORS`, inside the inner boxes, for both halves: float32 ``[2, n]``."""
+    both = np.stack([lattice.inside[rows], lattice.inside[rows + len(lattice) // 2]])
+    level = np.minimum(both + math.log(SURVIVORS), math.log(0.5))
+    return torch.from_numpy(-special.ndtri_exp(level)).float()
+
+
+class _Scores:
+    """z of one template at the shifts of one box, for warps and their half turns.
+
+    A box is symmetric, so half of its shifts are made: with G = N conj(K), the scores at s and -s are P - Q and P + Q,
+    P = Re G cos, Q = Im G sin.  A half turn has the conjugate of N, as noise is real.
+    """
+
+    def __init__(self, spectrum: _Screen, template: Template, box: Integers, step: float) -> None:
+        self.spectrum = spectrum
+        self.frequency = torch.from_numpy(template.frequency).float()
+        self.real = torch.from_numpy(template.values.real).float()[:, None]  # [C, 1, U]
+        self.imaginary = torch.from_numpy(template.values.imag).float()[:, None]
+        self.used = torch.from_numpy(template.used).float()[:, None]
+        self.shifts = _half_box(box)
+        phase = 2 * np.pi * step * (template.frequency @ self.shifts.T)  # [U, S]
+        self.cosine, self.sine = (torch.from_numpy(f(phase)).float() for f in (np.cos, np.sin))
+
+    def above(
+        self, rows: Integers, inverse: Floats, threshold: Tensor, half: int
+    ) -> Iterator[tuple[Integers, Integers, NDArray[np.float32]]]:
+        """Warps, shifts and z of what is above the thresholds ``[2, n]``."""
+        warped = torch.einsum("uj,nji->nui", self.frequency, torch.from_numpy(inverse).float())
+        a, b = self.spectrum(warped)  # [C, n, U]
+        deviation = ((a * a + b * b) * self.used).sum((0, 2)).div(2).sqrt().clamp_min(1e-12)[:, None]
+        ac, bd = (a * self.real).sum(0) / deviation, (b * self.imaginary).sum(0) / deviation
+        bc, ad = (b * self.real).sum(0) / deviation, (a * self.imaginary).sum(0) / deviation
+        for turned, (real, imaginary) in enumerate(((ac + bd, bc - ad), (ac - bd, -bc - ad))):
+            even, odd = real @ self.cosine, imaginary @ self.sine
+            for sign in (1, -1):
+                z = even - odd if sign > 0 else even.add_(odd)
+                where = torch.nonzero(z > threshold[turned][:, None]).numpy()
+                heights = z[where[:, 0], where[:, 1]].numpy()
+                yield rows[where[:, 0]] + turned * half, sign * self.shifts[where[:, 1]], heights
+
+
+def _half_box(box: Integers) -> Integers:
+    """One of every pair s, -s of shifts in a box, the zero shift with them: int64 ``[S, 2]``."""
+    down, across = np.meshgrid(np.arange(-box[0], box[0] + 1), np.arange(-box[1], box[1] + 1), indexing="ij")
+    points: Integers = np.stack([down.ravel(), across.ravel()], 1).astype(np.int64)
+    return points[len(points) // 2 :]
+
+
+DISTINCT = 0.08
+"""Poses differ if some corner of the frame lands this far apart, in shares of the picture as made."""
+
+_CORNERS = np.array([(-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)])
+
+
+def distinct(
+    lattice: Lattice, warp: Integers, shift: Integers, level: Floats, keep: int
+) -> list[tuple[int, Integers]]:
+    """The first ``keep`` hypotheses that are not near an earlier one."""
+    inverse = np.linalg.inv(lattice.matrix[warp])
+    corners = np.einsum("nij,cj->nci", inverse, _CORNERS) - lattice.step * shift[:, None]  # [n, 4, 2]
+    free, found = np.ones(len(warp), np.bool_), []
+    while len(found) < keep and free.any():
+        best = int(np.argmax(free))
+        found.append((int(warp[best]), shift[best]))
+        free &= np.abs(corners - corners[best]).max((1, 2)) > DISTINCT
+    return found
+
+
+def _candidate(
+    noise: NDArray[np.float32], template: Template, lattice: Lattice, warp: int, shift: Integers, frame: Floats | None
+) -> Candidate:
+    moved = lattice.step * shift
+    z = float(scores(noise, template, lattice.matrix[warp][None], moved[None])[0, 0])
+    weight = float(lattice.log_weight(np.array([warp]), shift[None])[0])
+    within = affine(lattice.matrix[warp], moved)
+    return Candidate(within if frame is None else chain(frame, within), within, z, weight / math.log(10))
+
+
+def refine(noise: NDArray[np.float32], template: Template, start: Candidate, fine: Fine, ratio: float = 1.0) -> Candidate:
+    """The least p / w of a hypothesis and its fine points, in float64."""
+    matrix = fine.warps(ratio) @ start.within[:, :2]  # [n, 2, 2]
+    shift = np.linalg.solve(start.within[:, :2], start.within[:, 2]) + fine.offsets()  # [m, 2]
+    z = scores(noise, template, matrix, shift)
+    level = special.log_ndtr(-z) - fine.log_shares().reshape(z.shape)
+    i, j = np.unravel_index(int(level.argmin()), level.shape)
+    within = affine(matrix[i], shift[j])
+    frame = chain(start.affine, invert(start.within))
+    weight = start.log10_weight + float(fine.log_shares().reshape(z.shape)[i, j]) / math.log(10)
+    finer = Candidate(chain(frame, within), within, float(z[i, j]), weight)
+    return min(start, finer, key=lambda one: one.level)
+
+
+def confirm(noise: NDArray[np.float32], template: Template, undone: Candidate, fine: Fine, ratio: float = 1.0) -> Candidate:
+    """The best left-over pose in the noise of a picture in which ``undone.affine`` was undone in pixels.
+
+    Uncovered cells are to be set to zero before.  Its weight is a part of the weight of ``undone``, as it is reached
+    from there alone.
+    """
+    same = np.eye(2, 3)
+    start = Candidate(undone.affine, same, -math.inf, undone.log10_weight)
+    return refine(noise, template, start, fine, ratio)
+
+
+def scores(noise: NDArray[np.float32], template: Template, matrix: Floats, shift: Floats) -> Floats:
+    """z in float64 at every warp ``[n, 2, 2]`` and shift ``[m, 2]`` (shares): ``[n, m]``; 0 where nothing is read."""
+    warped = template.frequency @ np.linalg.inv(matrix)  # [n, U, 2]
+    flat = exact(noise[list(template.channels)], warped.reshape(-1, 2))
+    found = flat.reshape(len(template.channels), *warped.shape[:2]) * template.used[:, None]  # [C, n, U]
+    product = (found * template.values.conj()[:, None]).sum(0)
+    phase = 2 * np.pi * (template.frequency @ shift.T)  # [U, m]
+    height = product.real @ np.cos(phase) - product.imag @ np.sin(phase)
+    deviation = np.sqrt(0.5 * (np.abs(found) ** 2).sum((0, 2)))[:, None]
+    z: Floats = np.divide(height, deviation, out=np.zeros_like(height), where=deviation > 0)
+    return z
