@@ -32,7 +32,7 @@ A mark of rings up to 15 is correlated over about 1/30 of the picture, whatever 
 """
 
 TURN, ZOOM = 3.0, 1.06
-"""Steps of angle (degrees) and scale (factor); half of log10 p is gone at 2.5 degrees or 4.5 %."""
+"""Steps of angle (degrees) and span (factor); half of log10 p is gone at 2.5 degrees or 4.5 %."""
 
 SQUEEZES = (-0.24, -0.12, 0.12, 0.24)
 """Logarithms of the ratio of the axes that are tried near quarter turns."""
@@ -66,17 +66,17 @@ class Prior:
             raise InputError("The shares of a prior over poses are not negative and add up to 1.")
 
 
-def linear(mirror: bool, angle: float, scale: float, aspect: float = 1.0, ratio: float = 1.0) -> Floats:
+def linear(mirror: bool, angle: float, span: float, aspect: float = 1.0, ratio: float = 1.0) -> Floats:
     """The linear part ``B`` of a pose, ``[2, 2]``, in shares.
 
-    Mirrored left to right first, then height times sqrt(aspect) and width by it, then turned counter-clockwise by
-    ``angle`` degrees, then divided by ``scale``: the side of the frame as given, in sides of the picture as made.
+    Mirrored left to right first, then made wider by sqrt(aspect) and lower by as much, then turned counter-clockwise
+    by ``angle`` degrees, then enlarged so that the frame as given spans ``span`` sides of the picture as made.
     ``ratio``: width by height of both pictures.
     """
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     turn = np.array([[cosine, -sine * ratio], [sine / ratio, cosine]])
-    stretch = np.array([math.sqrt(aspect), (-1 if mirror else 1) / math.sqrt(aspect)])
-    return turn * stretch / scale
+    stretch = np.array([1 / math.sqrt(aspect), (-1 if mirror else 1) * math.sqrt(aspect)])
+    return turn * stretch / span
 
 
 def affine(matrix: Floats, shift: Floats) -> Floats:
@@ -96,18 +96,18 @@ def invert(pose: Floats) -> Floats:
 
 
 def factors(matrix: Floats, ratio: float = 1.0) -> tuple[bool, float, float, float]:
-    """Mirror, angle in (-180, 180], scale and aspect of a linear part: :func:`linear` backwards, shear left out."""
+    """Mirror, angle in (-180, 180], span and aspect of a linear part: :func:`linear` backwards, shear left out."""
     pixels = matrix * np.array([[1, 1 / ratio], [ratio, 1]])
     down, across = np.linalg.norm(pixels, axis=0).tolist()
     angle = math.degrees(math.atan2(pixels[1, 0], pixels[0, 0]))
-    return bool(np.linalg.det(pixels) < 0), angle, 1 / math.sqrt(abs(np.linalg.det(pixels))), down / across
+    return bool(np.linalg.det(pixels) < 0), angle, 1 / math.sqrt(down * across), across / down
 
 
 @dataclass(frozen=True, eq=False)
 class Lattice:
     """Warps, their boxes of shifts, and weights; warp ``i + n`` is warp ``i`` turned by half a turn, ``2 n`` in all.
 
-    ``mirror``, ``angle``, ``scale``, ``aspect``: ``[2 n]``, see :func:`linear`.  ``matrix``: linear parts
+    ``mirror``, ``angle``, ``span``, ``aspect``: ``[2 n]``, see :func:`linear`.  ``matrix``: linear parts
     ``[2 n, 2, 2]``, from the picture as made to the frame that is searched.  ``inner``, ``outer``: half extents of the
     boxes in steps, int64 ``[2 n, 2]``.  ``inside``, ``outside``: ln of a hypothesis's weight in the inner box and in the
     rest of the outer one, ``[2 n]``.  ``step``: of the shifts.
@@ -115,7 +115,7 @@ class Lattice:
 
     mirror: NDArray[np.bool_]
     angle: Floats
-    scale: Floats
+    span: Floats
     aspect: Floats
     matrix: Floats
     inner: Integers
@@ -152,7 +152,7 @@ class Lattice:
         """
         both = np.concatenate([chosen, chosen + len(self) // 2])
         back = np.eye(2) if frame is None else np.linalg.inv(frame)
-        fields = (self.mirror, self.angle, self.scale, self.aspect)
+        fields = (self.mirror, self.angle, self.span, self.aspect)
         boxes = (self.inner, self.outer, self.inside, self.outside)
         return Lattice(*(f[both] for f in fields), back @ self.matrix[both], *(b[both] for b in boxes), self.step)
 
@@ -164,15 +164,16 @@ def _points(box: Integers) -> Integers:
 
 @lru_cache(maxsize=8)
 def wide(smallest: float = 0.5, largest: float = 1.72, ratio: float = 1.0, prior: Prior | None = None) -> Lattice:
-    """Mirror, 360 degrees, scales from ``smallest`` to ``largest``, squeezes near quarter turns.
+    """Mirror, 360 degrees, spans from ``smallest`` to ``largest``, squeezes near quarter turns.
 
-    7 056 warps and 10^6.9 hypotheses for scales 1/2 to 1.72; down to 1/4, 12 400 and 10^7.4.  Raises ``InputError``
-    for scales that do not contain 1 or go below 1/4.
+    A span is how many sides of the picture as made a side of the frame shows: 1/2 for a quarter of the area, above 1
+    for a picture on a page.  7 392 warps and 10^7 hypotheses for 1/2 to 1.72; 11 424 and 10^7.4 from 1/4.  Raises
+    ``InputError`` for spans that do not contain 1 or leave 1/4 to 4.
     """
     if not 0.25 <= smallest <= 1 <= largest <= 4:
-        raise InputError("The scales of a pose search lie between 1/4 and 4, with 1 among them.")
+        raise InputError("The spans of a pose search lie between 1/4 and 4, with 1 among them.")
     rows = np.array(_warps(smallest, largest), np.float64)  # [n, 4]
-    rows = np.concatenate([rows, rows + (0, 180, 0, 0)])
+    rows = np.concatenate([rows, rows + np.array([0.0, 180.0, 0.0, 0.0])])
     matrix = np.stack([linear(bool(m), a, s, q, ratio) for m, a, s, q in rows])
     inner, outer = _boxes(matrix, rows[:, 2])
     weight = _weights(rows, prior or Prior())
@@ -180,33 +181,33 @@ def wide(smallest: float = 0.5, largest: float = 1.72, ratio: float = 1.0, prior
     return Lattice(rows[:, 0] > 0, *rows[:, 1:].T.copy(), matrix, inner, outer, inside, outside)
 
 
-def _scales(smallest: float, largest: float) -> list[float]:
+def _spans(smallest: float, largest: float) -> list[float]:
     """Powers of the step between both, 1 among them; an end may be passed by half a step."""
     low, high = math.log(smallest) / math.log(ZOOM), math.log(largest) / math.log(ZOOM)
     return [ZOOM**i for i in range(math.ceil(low - 0.5), math.floor(high + 0.5) + 1)]
 
 
 def _warps(smallest: float, largest: float) -> list[tuple[float, float, float, float]]:
-    """Mirror, angle below a half turn, scale, aspect of every warp of the first half."""
-    scales, mirrors = _scales(smallest, largest), (0.0, 1.0)
+    """Mirror, angle below a half turn, span, aspect of every warp of the first half."""
+    spans, mirrors = _spans(smallest, largest), (0.0, 1.0)
     turns = np.arange(0, 180, TURN).tolist()
     near = [(base + off) % 180 for base in (0.0, 90.0) for off in (-TURN, 0.0, TURN)]
-    even = [(m, a, s, 1.0) for m in mirrors for a in turns for s in scales]
-    uneven = [(m, a, s, math.exp(q)) for m in mirrors for a in near for s in scales for q in SQUEEZES]
+    even = [(m, a, s, 1.0) for m in mirrors for a in turns for s in spans]
+    uneven = [(m, a, s, math.exp(q)) for m in mirrors for a in near for s in spans for q in SQUEEZES]
     return even + uneven
 
 
-def _boxes(matrix: Floats, scale: Floats) -> tuple[Integers, Integers]:
+def _boxes(matrix: Floats, span: Floats) -> tuple[Integers, Integers]:
     """Half extents of the inner and outer box of every warp, in steps.
 
     Inner: the frame lies within the picture or the picture within the frame, and a margin.  Outer: as if it were not
-    turned, which also holds windows that reach beyond the picture.
+    turned, and square, which also holds windows that reach beyond the picture.
     """
     here = np.abs(np.linalg.inv(matrix))  # of the frame's sides in the picture as made
     window = 0.5 - 0.5 * here.sum(2)
     page = (here @ np.maximum(0.5 - 0.5 * np.abs(matrix).sum(2), 0)[:, :, None])[:, :, 0]
     slack = np.maximum(np.maximum(window, page), 0)
-    widest = np.maximum(slack, np.abs(1 - scale)[:, None] / 2)
+    widest = np.broadcast_to(np.maximum(slack.max(1), np.abs(1 - span) / 2)[:, None], slack.shape)
     most = round(0.5 / STEP) - 1  # beyond half a picture the mark repeats
     inner, outer = (np.minimum(np.ceil(size / STEP - 1e-9).astype(np.int64) + MARGIN, most) for size in (slack, widest))
     return inner, outer
@@ -214,14 +215,14 @@ def _boxes(matrix: Floats, scale: Floats) -> tuple[Integers, Integers]:
 
 def _weights(rows: Floats, prior: Prior) -> Floats:
     """Share of every warp, ``[2 n]``; they add up to 1."""
-    _, angle, scale, aspect = rows.T
+    _, angle, span, aspect = rows.T
     off = np.abs((angle + 180) % 360 - 180)
-    even, full, upright = aspect == 1, scale == 1, off == 0
-    likely = np.minimum(scale, 1 / scale)  # the less is seen of the picture, the rarer
+    even, full, upright = aspect == 1, span == 1, off == 0
+    likely = np.minimum(span, 1 / span)  # the less is seen of the picture, the rarer
     families = (
         (prior.symmetric, even & full & (angle % 90 == 0)),
-        (prior.crop, even & upright & (scale < 1)),
-        (prior.page, even & upright & (scale > 1)),
+        (prior.crop, even & upright & (span < 1)),
+        (prior.page, even & upright & (span > 1)),
         (prior.tilt, even & (off <= prior.tilted)),
         (prior.squeeze, (aspect != 1) & upright),
         (prior.rest, np.ones(len(rows), np.bool_)),
@@ -230,7 +231,7 @@ def _weights(rows: Floats, prior: Prior) -> Floats:
     for share, members in families:
         weight = np.where(members, likely, 0.0)
         total += share * weight / max(float(weight.sum()), 1e-300)
-    return total
+    return total / total.sum()  # a family that has no member leaves its share to the others
 
 
 def _spread(weight: Floats, inner: Integers, outer: Integers, share: float) -> tuple[Floats, Floats]:
@@ -241,7 +242,9 @@ def _spread(weight: Floats, inner: Integers, outer: Integers, share: float) -> t
 
 @dataclass(frozen=True)
 class Fine:
-    """The finer grid around one hypothesis: turns (degrees), zooms (factors) and shifts (steps), all combinations.
+    """The finer grid around one hypothesis: all combinations of small turns, zooms and shifts.
+
+    ``turns`` in degrees, ``zooms`` in factors of the span, ``shifts`` in steps of the lattice, on both axes.
 
     Half of what a hypothesis has stays with itself, the other half goes to its fine points, each of which belongs to
     it alone: ``centre`` of that half to the point that changes nothing, the rest evenly.
@@ -282,16 +285,16 @@ LEFT_OVER = Fine(shifts=(-3.0, -2.5, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5,
 
 
 def anchors(lattice: Lattice, frames: Sequence[tuple[float, float]]) -> list[Integers]:
-    """Which warps of the first half belong to which frame: the nearest in angle and scale.
+    """Which warps of the first half belong to which frame: the nearest in angle and span.
 
-    ``frames``: (angle, scale) pairs that were undone in pixels before reading; a frame serves an angle and the half
+    ``frames``: (angle, span) pairs that were undone in pixels before reading; a frame serves an angle and the half
     turn from it.  Every warp belongs to exactly one frame.  A turn by 22 degrees counts as much as a zoom by sqrt(2).
     """
     half = slice(0, len(lattice) // 2)
-    angle, scale = lattice.angle[half], lattice.scale[half]
+    angle, span = lattice.angle[half], lattice.span[half]
     far = []
     for turned, zoomed in frames:
         off = np.abs((angle - turned + 90) % 180 - 90)
-        far.append((off / 22) ** 2 + (np.log2(scale / zoomed) * 2) ** 2)
+        far.append((off / 22) ** 2 + (np.log2(span / zoomed) * 2) ** 2)
     nearest = np.argmin(far, 0)
     return [np.flatnonzero(nearest == i) for i in range(len(frames))]

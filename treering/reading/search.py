@@ -104,9 +104,15 @@ class Candidate:
         return min(self.level, 0.0)
 
     def pose(self, ratio: float = 1.0) -> tuple[bool, float, float, float, tuple[float, float]]:
-        """Mirror, angle, scale, aspect as :func:`.lattice.linear` takes them, and the shift as made."""
-        down, across = np.linalg.solve(self.affine[:, :2], self.affine[:, 2]).tolist()
-        return *factors(self.affine[:, :2], ratio), (down, across)
+        """Mirror, angle, scale, aspect and shift of the picture, for people and for undoing it in pixels.
+
+        Mirrored first, then made wider by sqrt(aspect) and lower by as much, turned counter-clockwise by ``angle``
+        degrees, enlarged ``scale`` times; then its centre moved by ``shift``, (down, across) in units of
+        sqrt(height width) as given.  ``ratio``: width by height.
+        """
+        mirror, angle, span, aspect = factors(self.affine[:, :2], ratio)
+        down, across = self.affine[:, 2].tolist()
+        return mirror, angle, 1 / span, aspect, (down / math.sqrt(ratio), across * math.sqrt(ratio))
 
 
 # ------------------------------------------------------------------------------------------ the spectrum
@@ -178,15 +184,18 @@ class _Screen:
         planes = down @ torch.from_numpy(np.asarray(noise, np.float32)).to(torch.complex64) @ across.T
         planes = planes / math.sqrt(noise.shape[1] * noise.shape[2])
         self.image = torch.cat([planes.real, planes.imag])[None].contiguous()  # [1, 2 C, K, L]
-        self.unit = torch.tensor([OVERSAMPLED / ends[1], OVERSAMPLED / ends[0]], dtype=torch.float32)
-        self.limit = torch.tensor(noise.shape[1:], dtype=torch.float32) / 2
+        self.unit = OVERSAMPLED / np.asarray(ends[::-1])  # a cycle in units of the image, across and down
+        limit = np.asarray(noise.shape[:0:-1]) / 2 * self.unit
+        self.limit = torch.from_numpy(limit).float() if (limit < 1).any() else None
 
-    def __call__(self, frequency: Tensor) -> tuple[Tensor, Tensor]:
-        """Real and imaginary part ``[C, n, U]`` at frequencies float32 ``[n, U, 2]``."""
-        grid = (frequency.flip(-1) * self.unit)[None]
-        found = grid_sample(self.image, grid, mode="bicubic", align_corners=True)[0]
-        held = (frequency.abs() <= self.limit).all(-1)
-        real, imaginary = (found * held).chunk(2)
+    def __call__(self, frequency: Tensor, inverse: Floats) -> tuple[Tensor, Tensor]:
+        """Real and imaginary part ``[C, n, U]`` at ``B^-T f``: frequencies float32 ``[U, 2]``, ``B^-1 [n, 2, 2]``."""
+        grid = frequency @ torch.from_numpy(inverse[:, :, ::-1] * self.unit).float()  # [n, U, 2]
+        found = grid_sample(self.image, grid[None], mode="bicubic", align_corners=True)[0]
+        if self.limit is not None:
+            held = grid.abs() <= self.limit
+            found *= held[..., 0] & held[..., 1]
+        real, imaginary = found.chunk(2)
         return real, imaginary
 
 
@@ -279,15 +288,18 @@ class _Scores:
         self.imaginary = torch.from_numpy(template.values.imag).float()[:, None]
         self.used = torch.from_numpy(template.used).float()[:, None]
         self.shifts = _half_box(box)
-        phase = 2 * np.pi * step * (template.frequency @ self.shifts.T)  # [U, S]
-        self.cosine, self.sine = (torch.from_numpy(f(phase)).float() for f in (np.cos, np.sin))
+        down, across = (
+            torch.from_numpy(np.exp(2j * np.pi * step * template.frequency[:, axis, None] * places)).to(torch.complex64)
+            for axis, places in enumerate((np.arange(box[0] + 1), np.arange(-box[1], box[1] + 1)))
+        )
+        waves = (down[:, :, None] * across[:, None, :]).flatten(1)[:, box[1] :]  # [U, S]
+        self.cosine, self.sine = waves.real.contiguous(), waves.imag.contiguous()
 
     def above(
         self, rows: Integers, inverse: Floats, threshold: Tensor, half: int
     ) -> Iterator[tuple[Integers, Integers, NDArray[np.float32]]]:
         """Warps, shifts and z of what is above the thresholds ``[2, n]``."""
-        warped = torch.einsum("uj,nji->nui", self.frequency, torch.from_numpy(inverse).float())
-        a, b = self.spectrum(warped)  # [C, n, U]
+        a, b = self.spectrum(self.frequency, inverse)  # [C, n, U]
         deviation = ((a * a + b * b) * self.used).sum((0, 2)).div(2).sqrt().clamp_min(1e-12)[:, None]
         ac, bd = (a * self.real).sum(0) / deviation, (b * self.imaginary).sum(0) / deviation
         bc, ad = (b * self.real).sum(0) / deviation, (a * self.imaginary).sum(0) / deviation
@@ -313,9 +325,7 @@ DISTINCT = 0.08
 _CORNERS = np.array([(-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)])
 
 
-def distinct(
-    lattice: Lattice, warp: Integers, shift: Integers, level: Floats, keep: int
-) -> list[tuple[int, Integers]]:
+def distinct(lattice: Lattice, warp: Integers, shift: Integers, level: Floats, keep: int) -> list[tuple[int, Integers]]:
     """The first ``keep`` hypotheses that are not near an earlier one."""
     inverse = np.linalg.inv(lattice.matrix[warp])
     corners = np.einsum("nij,cj->nci", inverse, _CORNERS) - lattice.step * shift[:, None]  # [n, 4, 2]
@@ -337,7 +347,9 @@ def _candidate(
     return Candidate(within if frame is None else chain(frame, within), within, z, weight / math.log(10))
 
 
-def refine(noise: NDArray[np.float32], template: Template, start: Candidate, fine: Fine, ratio: float = 1.0) -> Candidate:
+def refine(
+    noise: NDArray[np.float32], template: Template, start: Candidate, fine: Fine, ratio: float = 1.0
+) -> Candidate:
     """The least p / w of a hypothesis and its fine points, in float64."""
     matrix = fine.warps(ratio) @ start.within[:, :2]  # [n, 2, 2]
     shift = np.linalg.solve(start.within[:, :2], start.within[:, 2]) + fine.offsets()  # [m, 2]
@@ -351,7 +363,9 @@ def refine(noise: NDArray[np.float32], template: Template, start: Candidate, fin
     return min(start, finer, key=lambda one: one.level)
 
 
-def confirm(noise: NDArray[np.float32], template: Template, undone: Candidate, fine: Fine, ratio: float = 1.0) -> Candidate:
+def confirm(
+    noise: NDArray[np.float32], template: Template, undone: Candidate, fine: Fine, ratio: float = 1.0
+) -> Candidate:
     """The best left-over pose in the noise of a picture in which ``undone.affine`` was undone in pixels.
 
     Uncovered cells are to be set to zero before.  Its weight is a part of the weight of ``undone``, as it is reached
