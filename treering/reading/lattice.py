@@ -109,8 +109,8 @@ class Lattice:
 
     ``mirror``, ``angle``, ``span``, ``aspect``: ``[2 n]``, see :func:`linear`.  ``matrix``: linear parts
     ``[2 n, 2, 2]``, from the picture as made to the frame that is searched.  ``inner``, ``outer``: half extents of the
-    boxes in steps, int64 ``[2 n, 2]``.  ``inside``, ``outside``: ln of a hypothesis's weight in the inner box and in the
-    rest of the outer one, ``[2 n]``.  ``step``: of the shifts.
+    boxes in steps, int64 ``[2 n, 2]``.  ``inside``, ``outside``: ln of a hypothesis's weight in the inner box and in
+    the rest of the outer one, ``[2 n]``.  ``step``: of the shifts.
     """
 
     mirror: NDArray[np.bool_]
@@ -147,8 +147,8 @@ class Lattice:
     def part(self, chosen: Integers, frame: Floats | None = None) -> Lattice:
         """The warps ``chosen`` of the first half, and their half turns, as seen in another frame.
 
-        ``frame``: linear part ``[2, 2]`` that was undone in pixels before the noise was recovered.  Weights stay what they are,
-        so that the parts of a lattice together have the weight of the whole.
+        ``frame``: linear part ``[2, 2]`` that was undone in pixels before the noise was recovered.  Weights stay what
+        they are, so that the parts of a lattice together have the weight of the whole.
         """
         both = np.concatenate([chosen, chosen + len(self) // 2])
         back = np.eye(2) if frame is None else np.linalg.inv(frame)
