@@ -16,7 +16,8 @@ from treering.marks.keyring import plain_noise
 from treering.reading import lattice as grid
 from treering.reading import search
 from treering.reading.lattice import FINE, LEFT_OVER, Fine, Prior, affine, linear, wide
-from treering.reading.search import Template, coefficients, confirm, scores
+from treering.reading.search import confirm
+from treering.reading.spectra import Template, coefficients, scores
 from treering.research.changes import POSES
 from treering.statistics import wilson
 
@@ -86,10 +87,12 @@ def test_a_hypothesis_and_its_fine_points_share_its_weight(fine: Fine) -> None:
 
 def test_parts_of_a_lattice_have_the_weight_of_the_whole() -> None:
     lattice = wide()
-    parts = [lattice.part(chosen) for chosen in grid.anchors(lattice, [(0, 1), (45, 1), (90, 1), (135, 1), (0, 0.6)])]
-    assert sum(len(part) for part in parts) == len(lattice)
+    frames = [(0, 1), (45, 1), (90, 1), (180, 1), (270, 1), (0, 0.6)]
+    owners = grid.nearest(lattice, frames)
+    assert sorted(np.concatenate(owners)) == list(range(len(lattice)))
+    parts = [lattice.part(chosen) for chosen in owners]
     assert sum(part.total for part in parts) == pytest.approx(lattice.total)
-    assert min(len(part) for part in parts) > 0
+    assert min(part.total for part in parts) > 0
 
 
 def test_a_prior_that_spends_too_much_is_refused() -> None:
@@ -219,7 +222,7 @@ def test_the_noise_of_another_reading_size_and_frame() -> None:
     noise = posed(channel, frequency, key, (4, 24, 24), (32, 32), inside)
     noise = noise + rng.standard_normal(noise.shape).astype(np.float32)
     whole = wide(0.7, 1.2)
-    part = whole.part(grid.anchors(whole, [(0, 1), (90, 1)])[1], frame)
+    part = whole.part(grid.nearest(whole, [(0, 1), (90, 1)])[1], frame)
     template = Template.of(channel, frequency, key, (32, 32))
     best = search.search(noise, template, part, keep=2, frame=affine(frame, np.zeros(2)))[0]
     assert np.abs(corners(best.affine) - corners(truth)).max() < 0.05

@@ -84,6 +84,11 @@ def affine(matrix: Floats, shift: Floats) -> Floats:
     return np.concatenate([matrix, (matrix @ shift)[:, None]], 1)
 
 
+def shift_of(pose: Floats) -> Floats:
+    """The shift as made of an affine map: ``s`` of ``given = B (made + s)``, ``[2]``."""
+    return np.linalg.solve(pose[:, :2], pose[:, 2]).astype(np.float64)
+
+
 def chain(second: Floats, first: Floats) -> Floats:
     """The affine map ``[2, 3]`` that does ``first``, then ``second``."""
     return np.concatenate([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2:] + second[:, 2:]], 1)
@@ -145,16 +150,28 @@ class Lattice:
         return np.where((np.abs(shift) <= self.outer[warp]).all(1), within, -np.inf)
 
     def part(self, chosen: Integers, frame: Floats | None = None) -> Lattice:
-        """The warps ``chosen`` of the first half, and their half turns, as seen in another frame.
+        """The warps ``chosen``, of all, as seen in another frame; their half turns are there with no weight.
 
         ``frame``: linear part ``[2, 2]`` that was undone in pixels before the noise was recovered.  Weights stay what
-        they are, so that the parts of a lattice together have the weight of the whole.
+        they are, so that parts which have no warp in common together have at most the weight of the whole.
         """
-        both = np.concatenate([chosen, chosen + len(self) // 2])
+        half = len(self) // 2
+        first = np.unique(chosen % half)
+        both = np.concatenate([first, first + half])
         back = np.eye(2) if frame is None else np.linalg.inv(frame)
-        fields = (self.mirror, self.angle, self.span, self.aspect)
-        boxes = (self.inner, self.outer, self.inside, self.outside)
-        return Lattice(*(f[both] for f in fields), back @ self.matrix[both], *(b[both] for b in boxes), self.step)
+        kept = np.where(np.isin(both, chosen), 0.0, -np.inf)
+        return Lattice(
+            self.mirror[both],
+            self.angle[both],
+            self.span[both],
+            self.aspect[both],
+            back @ self.matrix[both],
+            self.inner[both],
+            self.outer[both],
+            self.inside[both] + kept,
+            self.outside[both] + kept,
+            self.step,
+        )
 
 
 def _points(box: Integers) -> Integers:
@@ -178,7 +195,8 @@ def wide(smallest: float = 0.5, largest: float = 1.72, ratio: float = 1.0, prior
     inner, outer = _boxes(matrix, rows[:, 2])
     weight = _weights(rows, prior or Prior())
     inside, outside = _spread(weight, inner, outer, (prior or Prior()).inside)
-    return Lattice(rows[:, 0] > 0, *rows[:, 1:].T.copy(), matrix, inner, outer, inside, outside)
+    mirror, angle, span, aspect = rows.T.copy()
+    return Lattice(mirror > 0, angle, span, aspect, matrix, inner, outer, inside, outside)
 
 
 def _spans(smallest: float, largest: float) -> list[float]:
@@ -284,17 +302,15 @@ LEFT_OVER = Fine(shifts=(-3.0, -2.5, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5,
 """Around a pose that was undone in pixels: 1 521 points, half of the share for the pose as undone."""
 
 
-def anchors(lattice: Lattice, frames: Sequence[tuple[float, float]]) -> list[Integers]:
-    """Which warps of the first half belong to which frame: the nearest in angle and span.
+def nearest(lattice: Lattice, frames: Sequence[tuple[float, float]]) -> list[Integers]:
+    """Which warps belong to which frame: those nearest in angle and span, each to exactly one.
 
-    ``frames``: (angle, span) pairs that were undone in pixels before reading; a frame serves an angle and the half
-    turn from it.  Every warp belongs to exactly one frame.  A turn by 22 degrees counts as much as a zoom by sqrt(2).
+    ``frames``: (angle, span) of what is undone in pixels before a reading.  A turn by 22 degrees counts as much as a
+    zoom by sqrt(2): about where a network that is no friend of either has lost half of log10 p.
     """
-    half = slice(0, len(lattice) // 2)
-    angle, span = lattice.angle[half], lattice.span[half]
     far = []
-    for turned, zoomed in frames:
-        off = np.abs((angle - turned + 90) % 180 - 90)
-        far.append((off / 22) ** 2 + (np.log2(span / zoomed) * 2) ** 2)
-    nearest = np.argmin(far, 0)
-    return [np.flatnonzero(nearest == i) for i in range(len(frames))]
+    for turned, spanned in frames:
+        off = np.abs((lattice.angle - turned + 180) % 360 - 180)
+        far.append((off / 22) ** 2 + (np.log2(lattice.span / spanned) * 2) ** 2)
+    owner = np.argmin(far, 0)
+    return [np.flatnonzero(owner == i) for i in range(len(frames))]
