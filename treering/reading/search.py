@@ -231,7 +231,7 @@ def refine(
 ) -> Candidate:
     """The least p / w of a hypothesis and its fine points, in float64."""
     matrix = fine.warps(ratio) @ start.within[:, :2]  # [n, 2, 2]
-    shift = (shift_of(start.within) + fine.offsets()).astype(np.float64)  # [m, 2]
+    shift = np.add(shift_of(start.within), fine.offsets(), dtype=np.float64)  # [m, 2]
     z = scores(noise, template, matrix, shift)
     level = special.log_ndtr(-z) - fine.log_shares().reshape(z.shape)
     i, j = np.unravel_index(int(level.argmin()), level.shape)

@@ -167,7 +167,7 @@ def undone(picture: Pictures, pose: Truth, size: int, cell: int) -> tuple[Pictur
     given = np.stack(np.meshgrid(place, place, indexing="ij"), -1) @ pose[:, :2].T + pose[:, 2]
     wanted = 1 - np.abs((2 * given + 1) % 4 - 2)  # reflected into the picture, -1 to 1
     grid = torch.from_numpy(wanted[..., ::-1].copy()).float()[None]
-    source = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    source = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float()
     found = grid_sample(source, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
     pixels = avg_pool2d(found, dense)[0].permute(1, 2, 0).clamp(0, 255).round().to(torch.uint8).numpy()
     inside = (np.abs(given) <= 0.5).all(-1).reshape(size // cell, cell * dense, size // cell, cell * dense)

@@ -38,7 +38,7 @@ from ..common import Note, Pictures, draw, fixed, write_table
 SHARE = 0.75
 """Share of channel 0's points that all classes have in common."""
 
-STEPS, KEEP, CLASSES, FPR = 5, 3, (100, 10_000, 1_000_000), 1e-6
+STEPS, KEEP, CLASSES, FPR = 5, 2, (100, 10_000, 1_000_000), 1e-6
 
 DECISIVE = -9.0
 """log10 of the corrected p of the synchronisation part in pixels at which no further pose is tried."""
@@ -46,7 +46,7 @@ DECISIVE = -9.0
 LEFT = 1 / 64
 """Left-over shift, in shares of the picture, from which a pose is undone in pixels once more."""
 
-FRAMES = (*((15.0 * i, 1.0) for i in range(24)), (0.0, 0.6), (0.0, 1.5))
+FRAMES = (*((30.0 * i, 1.0) for i in range(12)), (0.0, 0.75), (0.0, 1.5))
 """How a picture is read again, where one reading finds nothing: a turn undone (degrees), at a share of its size."""
 
 _SEED = 6_000_000
@@ -170,56 +170,88 @@ class Reader:
 
 
 def poses(model: LatentModel, keyring: Keyring, output: Path, count: int, note: Note) -> str:
-    """Rates of ``count`` pictures a pose, as :func:`table` has them."""
-    path = output / "poses.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    rows = [json.loads(line) for line in lines]
-    done = {(row["picture"], row["pose"]) for row in rows}
-    reader = Reader(model, wide())
-    with path.open("a", encoding="utf-8") as file:
+    """Rates of ``count`` pictures a pose, as :func:`table` has them.
+
+    First one reading of every picture, then more of those in which it decided nothing.
+    """
+    reader, rows = Reader(model, wide()), _Rows(output / "poses.jsonl")
+    for again in (False, True):
         for i in range(count):
-            wanted = [name for name in POSES if (i, name) not in done]
-            for row in _picture(reader, keyring, i, wanted) if wanted else ():
-                rows.append(row)
-                file.write(json.dumps(row) + "\n")
-                file.flush()
+            wanted = [name for name in POSES if rows.wants(i, name, again)]
+            for row in _picture(reader, keyring, i, wanted, again) if wanted else ():
+                rows.add(row)
             note(f"{i + 1} of {count}")
-    return table(output, rows)
+    return table(output, list(rows.known.values()))
 
 
-def _picture(reader: Reader, keyring: Keyring, i: int, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+class _Rows:
+    """Results by picture and pose, each on disk as soon as it is known; a second reading adds to the first."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.known = path, dict[tuple[int, str], dict[str, Any]]()
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            self._merge(json.loads(line))
+
+    def _merge(self, row: dict[str, Any]) -> None:
+        before = self.known.get((row["picture"], row["pose"]), {"seconds": {}})
+        self.known[row["picture"], row["pose"]] = before | row | {"seconds": before["seconds"] | row["seconds"]}
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a row."""
+        self._merge(row)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def wants(self, picture: int, pose: str, again: bool) -> bool:
+        """Whether there is something left to do."""
+        row = self.known.get((picture, pose))
+        if not again:
+            return row is None
+        return row is not None and "again" not in row and row.get("pixels", {}).get("sync", 0.0) > DECISIVE
+
+
+def _picture(reader: Reader, keyring: Keyring, i: int, names: Sequence[str], again: bool) -> Iterator[dict[str, Any]]:
     """Rows of one picture under a secret of its own."""
     secret = hashlib.sha256(b"treering pose study" + keyring.secret + i.to_bytes(4, "little")).digest()
     mark = Mark(replace(keyring, secret=secret))
     picture = draw(reader.model, mark.keyring.noise(0, _SEED + i), _SEED + i)[1]
     for name in names:
-        rng = np.random.default_rng([_SEED, i, list(POSES).index(name)])
-        yield {"picture": i, "pose": name} | one(reader, mark, POSES[name](picture, rng)[0])
+        changed = POSES[name](picture, np.random.default_rng([_SEED, i, list(POSES).index(name)]))[0]
+        reader.seconds = {}
+        found = more(reader, mark, changed) if again else once(reader, mark, changed)
+        yield {"picture": i, "pose": name} | found | {"seconds": reader.seconds}
 
 
-def one(reader: Reader, mark: Mark, picture: Pictures) -> dict[str, Any]:
-    """A changed picture through all stages: what the synchronisation part says, and the class by the pose it chose."""
-    reader.seconds, template = {}, mark.template()
+def once(reader: Reader, mark: Mark, picture: Pictures) -> dict[str, Any]:
+    """One reading: what the synchronisation part says of the pose, and the class in the pose that it chose."""
+    template = mark.template()
     with reader.clock("read"):
-        noise, covered = reader.noise(picture), lively(picture, reader.model.factor)
-    noise = np.where(covered, noise, np.float32(0))
-    given = mark.classes(noise, np.eye(2, 3))
+        noise = np.where(lively(picture, reader.model.factor), reader.noise(picture), np.float32(0))
     with reader.clock("search"):
         found = search(noise, template, reader.lattice, KEEP)
-    whole = search(noise, mark.template(whole=True), reader.lattice, 1)
+    with reader.clock("search, whole key"):
+        whole = search(noise, mark.template(whole=True), reader.lattice, 1)
     if not found:
-        return {"seconds": reader.seconds}
-    row = {"given": given, "whole": {"sync": whole[0].level}, "noise": _said(mark, found[0], noise)}
+        return {}
     with reader.clock("confirm"):
         best = reader.confirmed(picture, template, found)
-    row["pixels"] = row["again"] = _said(mark, *best)
-    if best[0].level > DECISIVE:
-        with reader.clock("again"):
-            more = reader.again(picture, template)
-        with reader.clock("confirm again"):
-            best = min(best, reader.confirmed(picture, template, more[:KEEP]), key=_level)
-        row["again"] = _said(mark, *best)
-    return row | {"seconds": reader.seconds}
+    given = mark.classes(noise, np.eye(2, 3))
+    return {
+        "given": given,
+        "whole": {"sync": whole[0].level},
+        "noise": _said(mark, found[0], noise),
+        "pixels": _said(mark, *best),
+    }
+
+
+def more(reader: Reader, mark: Mark, picture: Pictures) -> dict[str, Any]:
+    """More readings, turned and at other sizes, and the best of their poses."""
+    template = mark.template()
+    with reader.clock("again"):
+        found = reader.again(picture, template)
+    with reader.clock("confirm again"):
+        best = reader.confirmed(picture, template, found[:KEEP])
+    return {"again": _said(mark, *best)}
 
 
 def _said(mark: Mark, pose: Candidate, noise: NDArray[np.float32]) -> dict[str, float]:
@@ -229,25 +261,33 @@ def _said(mark: Mark, pose: Candidate, noise: NDArray[np.float32]) -> dict[str, 
 # ------------------------------------------------------------------------------------------ the table
 
 
+def chosen(row: dict[str, Any], stage: str) -> dict[str, float]:
+    """What a stage says; after more readings, whatever the synchronisation part likes best."""
+    nothing = {"sync": 0.0, "class": 0.0}
+    if stage != "again":
+        return row.get(stage, nothing)
+    return min(row.get("pixels", nothing), row.get("again", nothing), key=lambda found: found["sync"])
+
+
 def named(row: dict[str, Any], stage: str, classes: int) -> bool:
     """Whether the right class is named at :data:`FPR`, as given or in the pose found, each with half of it."""
     limit = math.log10(FPR / (2 * classes))
-    return min(row.get("given", {}).get("class", 0.0), row.get(stage, {}).get("class", 0.0)) <= limit
+    return min(row.get("given", {}).get("class", 0.0), chosen(row, stage)["class"]) <= limit
 
 
 def table(output: Path, rows: Sequence[dict[str, Any]]) -> str:
     """Rates by pose, with Wilson intervals, and median seconds."""
     stages = [(stage, classes) for stage in ("noise", "pixels", "again") for classes in CLASSES]
     header = ["pose", "whole key", "sync, noise", "sync, pixels", "sync, again"]
-    header += [f"{stage}, {classes:.0e}" for stage, classes in stages]
+    header += [f"{stage}, {classes}" for stage, classes in stages]
     body = []
     for pose in (*POSES, ""):
         those = [row for row in rows if pose in ("", row["pose"])]
-        cells = [_rate([row.get(stage, {}).get("sync", 0.0) <= math.log10(FPR) for row in those]) for stage in _SYNC]
+        cells = [_rate([chosen(row, stage)["sync"] <= math.log10(FPR) for row in those]) for stage in _SYNC]
         cells += [_rate([named(row, stage, classes) for row in those]) for stage, classes in stages]
         body.append([pose or "all", *cells])
     text = write_table(output / "poses.md", header, body)
-    return f"{text}\n{_seconds(rows)}\n{_wrong(rows)}"
+    return "\n".join((text, _seconds(rows), _wrong(rows)))
 
 
 _SYNC = ("whole", "noise", "pixels", "again")
@@ -260,7 +300,7 @@ def _rate(hits: Sequence[bool]) -> str:
 
 
 def _seconds(rows: Sequence[dict[str, Any]]) -> str:
-    stages = ("read", "search", "confirm", "again", "confirm again")
+    stages = ("read", "search", "search, whole key", "confirm", "again", "confirm again")
     spent = {stage: [row["seconds"][stage] for row in rows if stage in row["seconds"]] for stage in stages}
     parts = [f"{stage} {fixed(float(np.median(v)), 2)} ({len(v)})" for stage, v in spent.items() if v]
     return "Median seconds where a stage ran (pictures): " + ", ".join(parts) + "."
