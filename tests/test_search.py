@@ -68,7 +68,7 @@ def test_all_weights_together_are_at_most_one(smallest: float, ratio: float) -> 
 
 
 def test_the_weights_counted_one_by_one() -> None:
-    lattice = wide(0.7, 1.2)
+    lattice = wide(0.9, 1.1)
     box = np.arange(-31, 32)
     shifts = np.stack(np.meshgrid(box, box, indexing="ij"), -1).reshape(-1, 2)
     total = sum(
@@ -163,8 +163,8 @@ def test_the_screen_knows_the_scores() -> None:
     shape, rng = (4, 32, 32), np.random.default_rng(0)
     channel, frequency = points(shape)
     template = Template.of(channel, frequency, values(rng, len(channel)), (32, 32))
-    noise, lattice = rng.standard_normal(shape).astype(np.float32), wide(0.8, 1.2)
-    warp, shift, level = search.screen(noise, template, lattice)
+    noise, lattice = rng.standard_normal(shape).astype(np.float32), wide(0.9, 1.1)
+    warp, shift, level = (found[:200] for found in search.screen(noise, template, lattice))
     exact = np.array(
         [
             scores(noise, template, lattice.matrix[w][None], lattice.step * s[None])[0, 0]
@@ -274,7 +274,7 @@ def test_wrong_values_are_never_too_sure(name: str) -> None:
     """Corrected p of wrong templates is one-sided above uniform, whatever the noise; uncorrected it would fail."""
     noise, rng = noises()[name].astype(np.float32), np.random.default_rng(12)
     channel, frequency = points((4, 32, 32))
-    sync, lattice, count = np.flatnonzero(channel == 0), wide(0.9, 1.1), 60
+    sync, lattice, count = np.flatnonzero(channel == 0), wide(1.0, 1.0), 40
     found = []
     for _ in range(count):
         template = Template.of(channel[sync], frequency[sync], values(rng, len(sync)), (32, 32))

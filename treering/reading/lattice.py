@@ -115,7 +115,7 @@ class Lattice:
     ``mirror``, ``angle``, ``span``, ``aspect``: ``[2 n]``, see :func:`linear`.  ``matrix``: linear parts
     ``[2 n, 2, 2]``, from the picture as made to the frame that is searched.  ``inner``, ``outer``: half extents of the
     boxes in steps, int64 ``[2 n, 2]``.  ``inside``, ``outside``: ln of a hypothesis's weight in the inner box and in
-    the rest of the outer one, ``[2 n]``.  ``step``: of the shifts.
+    the rest of the outer one, ``[2 n]``.  ``ratio``: width by height of the pictures.  ``step``: of the shifts.
     """
 
     mirror: NDArray[np.bool_]
@@ -127,6 +127,7 @@ class Lattice:
     outer: Integers
     inside: Floats
     outside: Floats
+    ratio: float = 1.0
     step: float = STEP
 
     def __len__(self) -> int:
@@ -170,6 +171,7 @@ class Lattice:
             self.outer[both],
             self.inside[both] + kept,
             self.outside[both] + kept,
+            self.ratio,
             self.step,
         )
 
@@ -196,7 +198,7 @@ def wide(smallest: float = 0.5, largest: float = 1.72, ratio: float = 1.0, prior
     weight = _weights(rows, prior or Prior())
     inside, outside = _spread(weight, inner, outer, (prior or Prior()).inside)
     mirror, angle, span, aspect = rows.T.copy()
-    return Lattice(mirror > 0, angle, span, aspect, matrix, inner, outer, inside, outside)
+    return Lattice(mirror > 0, angle, span, aspect, matrix, inner, outer, inside, outside, ratio)
 
 
 def _spans(smallest: float, largest: float) -> list[float]:

@@ -100,7 +100,8 @@ def search(
         return []
     found = distinct(lattice, *screen(noise, template, lattice), keep)
     candidates = [_candidate(noise, template, lattice, warp, shift, frame) for warp, shift in found]
-    return sorted((refine(noise, template, one, fine or FINE) for one in candidates), key=lambda one: one.level)
+    finer = (refine(noise, template, one, fine or FINE, lattice.ratio) for one in candidates)
+    return sorted(finer, key=lambda one: one.level)
 
 
 def masked(noise: NDArray[np.float32], covered: NDArray[np.bool_] | None) -> NDArray[np.float32]:
@@ -219,7 +220,7 @@ def distinct(lattice: Lattice, warp: Integers, shift: Integers, level: Floats, k
 def _candidate(
     noise: NDArray[np.float32], template: Template, lattice: Lattice, warp: int, shift: Integers, frame: Floats | None
 ) -> Candidate:
-    moved = lattice.step * shift
+    moved = (lattice.step * shift).astype(np.float64)
     z = float(scores(noise, template, lattice.matrix[warp][None], moved[None])[0, 0])
     weight = float(lattice.log_weight(np.array([warp]), shift[None])[0])
     within = affine(lattice.matrix[warp], moved)
@@ -231,7 +232,7 @@ def refine(
 ) -> Candidate:
     """The least p / w of a hypothesis and its fine points, in float64."""
     matrix = fine.warps(ratio) @ start.within[:, :2]  # [n, 2, 2]
-    shift = np.add(shift_of(start.within), fine.offsets(), dtype=np.float64)  # [m, 2]
+    shift = shift_of(start.within) + fine.offsets()  # [m, 2]
     z = scores(noise, template, matrix, shift)
     level = special.log_ndtr(-z) - fine.log_shares().reshape(z.shape)
     i, j = np.unravel_index(int(level.argmin()), level.shape)

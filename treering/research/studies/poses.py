@@ -46,7 +46,7 @@ DECISIVE = -9.0
 LEFT = 1 / 64
 """Left-over shift, in shares of the picture, from which a pose is undone in pixels once more."""
 
-FRAMES = (*((30.0 * i, 1.0) for i in range(12)), (0.0, 0.75), (0.0, 1.5))
+FRAMES = (*((15.0 * i, 1.0) for i in range(24)), (0.0, 0.75), (0.0, 1.5))
 """How a picture is read again, where one reading finds nothing: a turn undone (degrees), at a share of its size."""
 
 _SEED = 6_000_000
