@@ -11,6 +11,7 @@ STUDIES = {
     "patterns": (16, "patterns: evidence, diversity, what can be seen"),
     "accuracy": (500, "right class and false positives on fresh pictures"),
     "robustness": (24, "what a mark withstands"),
+    "poses": (24, "which poses are found blind, and what that costs"),
     "null": (4, "whether p-values are uniform where there is no mark"),
     "speed": (1000, "seconds and memory of whole processes"),
     "pictures": (200, "reading of pictures: the dearest files, damage that goes unnoticed, threads"),

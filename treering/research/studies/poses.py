@@ -1,0 +1,312 @@
+"""Which poses are found blind, and what that costs: the search in the noise, then the best poses undone in pixels.
+
+Every picture has a secret of its own.  A share of channel 0's points is the synchronisation part: it alone decides
+about the pose, so that the class part, read once, is corrected by the number of classes and nothing else.  Rows are
+kept in ``poses.jsonl``, and a run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import special
+
+from ... import inversion
+from ...marks.keyring import Keyring
+from ...models import LatentModel
+from ...models.schedule import probe
+from ...pictures import images
+from ...reading.lattice import LEFT_OVER, Floats, Integers, Lattice, affine, linear, nearest, shift_of, wide
+from ...reading.search import Candidate, confirm, search
+from ...reading.spectra import Complexes, Template, coefficients
+from ...statistics import Rate
+from ..changes import POSES, lively, undone
+from ..common import Note, Pictures, draw, fixed, write_table
+
+SHARE = 0.75
+"""Share of channel 0's points that all classes have in common."""
+
+STEPS, KEEP, CLASSES, FPR = 5, 2, (100, 10_000, 1_000_000), 1e-6
+
+DECISIVE = -9.0
+"""log10 of the corrected p of the synchronisation part in pixels at which no further pose is tried."""
+
+LEFT = 1 / 64
+"""Left-over shift, in shares of the picture, from which a pose is undone in pixels once more."""
+
+FRAMES = (*((15.0 * i, 1.0) for i in range(24)), (0.0, 0.75), (0.0, 1.5))
+"""How a picture is read again, where one reading finds nothing: a turn undone (degrees), at a share of its size."""
+
+_SEED = 6_000_000
+
+
+def shared(channel: Integers, frequency: Integers, share: float, carrier: int = 0) -> NDArray[np.bool_]:
+    """Which points are the synchronisation part: evenly spread over each ring of one channel, ``[N]``.
+
+    Point i of a ring, in order of (down, across), is one if floor((i + 1) share) > floor(i share) (Bresenham's line).
+    """
+    chosen = np.zeros(len(channel), np.bool_)
+    ring = np.floor(np.hypot(*frequency.T) + 0.5).astype(np.int64)
+    for radius in np.unique(ring):
+        members = np.flatnonzero((channel == carrier) & (ring == radius))
+        members = members[np.lexsort((frequency[members, 1], frequency[members, 0]))]
+        place = np.arange(len(members) + 1) * share + 1e-9
+        chosen[members] = np.floor(place[1:]) > np.floor(place[:-1])
+    return chosen
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One keyring's points, and which of them are the synchronisation part."""
+
+    keyring: Keyring
+    share: float = SHARE
+
+    @cached_property
+    def points(self) -> tuple[Integers, Integers]:
+        """Channel ``[N]`` and frequency ``[N, 2]``."""
+        _, height, width = self.keyring.shape
+        channel, rest = np.divmod(self.keyring.cells().index.numpy(), height * width)
+        down, across = np.divmod(rest, width)
+        return channel, np.stack([down - height // 2, across - width // 2], 1)
+
+    @cached_property
+    def common(self) -> NDArray[np.bool_]:
+        """The synchronisation part, ``[N]``."""
+        return shared(*self.points, self.share)
+
+    @cached_property
+    def values(self) -> Complexes:
+        """Values of the class that is embedded and of 100 others at all points, ``[101, N]``."""
+        return self.keyring.values(range(101))
+
+    def template(self, whole: bool = False) -> Template:
+        """The synchronisation part, or everything that the embedded class has."""
+        used = np.ones_like(self.common) if whole else self.common
+        channel, frequency = self.points
+        return Template.of(channel[used], frequency[used], self.values[0, used], self.keyring.shape[1:])
+
+    def classes(self, noise: NDArray[np.float32], pose: Floats) -> dict[str, float]:
+        """log10 p of the right class by the class part, uncorrected, and the least of 100 wrong ones."""
+        channel, frequency = self.points
+        m = coefficients(noise, channel[~self.common], frequency[~self.common], pose, self.keyring.shape[1:])
+        z = (self.values[:, ~self.common] @ m.conj()).real / math.sqrt(0.5 * (np.abs(m) ** 2).sum())
+        logs = special.log_ndtr(-z) / math.log(10)
+        return {"class": float(logs[0]), "wrong": float(logs[1:].min())}
+
+
+Confirmed = tuple[Candidate, NDArray[np.float32]]
+"""A pose, and the noise in which it was seen."""
+
+
+def _level(confirmed: Confirmed) -> float:
+    return confirmed[0].level
+
+
+class Reader:
+    """Pictures to noise by the encoder and few naive steps, and seconds by stage."""
+
+    def __init__(self, model: LatentModel, lattice: Lattice) -> None:
+        self.model, self.lattice = model, lattice
+        self.schedule, self.f = probe(model.scheduler(), STEPS), model.denoiser([""])
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def clock(self, stage: str) -> Iterator[None]:
+        """Note the seconds of a stage."""
+        started = time.perf_counter()
+        yield
+        self.seconds[stage] = round(time.perf_counter() - started, 3)
+
+    def noise(self, picture: Pictures) -> NDArray[np.float32]:
+        """One picture ``[H, W, 3]`` to noise ``[C, h, w]``."""
+        latent = self.model.encode(torch.from_numpy(images.to_float(picture[None])))
+        return inversion.invert_sampler(self.schedule, self.f, latent)[0].numpy()
+
+    def undo(self, picture: Pictures, pose: Floats, size: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """The noise of a picture with a pose undone in pixels, and the cells that count."""
+        pixels, covered = undone(picture, pose, size, self.model.factor)
+        return self.noise(pixels), covered
+
+    def confirmed(self, picture: Pictures, template: Template, found: Sequence[Candidate]) -> Confirmed:
+        """The best of a few poses after undoing each in pixels, by the synchronisation part, and its noise."""
+        best = self.confirm(picture, template, found[0])
+        for pose in found[1:]:
+            if best[0].level <= DECISIVE:
+                break
+            best = min(best, self.confirm(picture, template, pose), key=_level)
+        if np.abs(shift_of(best[0].within)).max() < LEFT:
+            return best
+        return min(best, self.confirm(picture, template, best[0]), key=_level)
+
+    def confirm(self, picture: Pictures, template: Template, pose: Candidate) -> Confirmed:
+        """One pose undone in pixels: the best left-over pose, and the noise."""
+        noise, covered = self.undo(picture, pose.affine, len(picture))
+        noise = np.where(covered, noise, np.float32(0))
+        return confirm(noise, template, pose, LEFT_OVER), noise
+
+    def again(self, picture: Pictures, template: Template) -> list[Candidate]:
+        """Candidates of readings with a turn undone, or at another size: all parts of one lattice, searched once."""
+        found: list[Candidate] = []
+        owners = nearest(self.lattice, [(turn, span) for turn, span in FRAMES])
+        for (turn, span), chosen in zip(FRAMES, owners, strict=True):
+            frame = linear(False, turn, 1.0)
+            still = affine(frame, np.zeros(2))
+            noise, covered = self.undo(picture, still, round(len(picture) * span / 64) * 64)
+            found += search(noise, template, self.lattice.part(chosen, frame), 2, covered=covered, frame=still)
+        return sorted(found, key=lambda one: one.level)
+
+
+def poses(model: LatentModel, keyring: Keyring, output: Path, count: int, note: Note) -> str:
+    """Rates of ``count`` pictures a pose, as :func:`table` has them.
+
+    First one reading of every picture, then more of those in which it decided nothing.
+    """
+    reader, rows = Reader(model, wide()), _Rows(output / "poses.jsonl")
+    for again in (False, True):
+        for i in range(count):
+            wanted = [name for name in POSES if rows.wants(i, name, again)]
+            for row in _picture(reader, keyring, i, wanted, again) if wanted else ():
+                rows.add(row)
+            note(f"{i + 1} of {count}")
+    return table(output, list(rows.known.values()))
+
+
+class _Rows:
+    """Results by picture and pose, each on disk as soon as it is known; a second reading adds to the first."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.known = path, dict[tuple[int, str], dict[str, Any]]()
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            self._merge(json.loads(line))
+
+    def _merge(self, row: dict[str, Any]) -> None:
+        before = self.known.get((row["picture"], row["pose"]), {"seconds": {}})
+        self.known[row["picture"], row["pose"]] = before | row | {"seconds": before["seconds"] | row["seconds"]}
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a row."""
+        self._merge(row)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def wants(self, picture: int, pose: str, again: bool) -> bool:
+        """Whether there is something left to do."""
+        row = self.known.get((picture, pose))
+        if not again:
+            return row is None
+        return row is not None and "again" not in row and row.get("pixels", {}).get("sync", 0.0) > DECISIVE
+
+
+def _picture(reader: Reader, keyring: Keyring, i: int, names: Sequence[str], again: bool) -> Iterator[dict[str, Any]]:
+    """Rows of one picture under a secret of its own."""
+    secret = hashlib.sha256(b"treering pose study" + keyring.secret + i.to_bytes(4, "little")).digest()
+    mark = Mark(replace(keyring, secret=secret))
+    picture = draw(reader.model, mark.keyring.noise(0, _SEED + i), _SEED + i)[1]
+    for name in names:
+        changed = POSES[name](picture, np.random.default_rng([_SEED, i, list(POSES).index(name)]))[0]
+        reader.seconds = {}
+        found = more(reader, mark, changed) if again else once(reader, mark, changed)
+        yield {"picture": i, "pose": name} | found | {"seconds": reader.seconds}
+
+
+def once(reader: Reader, mark: Mark, picture: Pictures) -> dict[str, Any]:
+    """One reading: what the synchronisation part says of the pose, and the class in the pose that it chose."""
+    template = mark.template()
+    with reader.clock("read"):
+        noise = np.where(lively(picture, reader.model.factor), reader.noise(picture), np.float32(0))
+    with reader.clock("search"):
+        found = search(noise, template, reader.lattice, KEEP)
+    with reader.clock("search, whole key"):
+        whole = search(noise, mark.template(whole=True), reader.lattice, 1)
+    if not found:
+        return {}
+    with reader.clock("confirm"):
+        best = reader.confirmed(picture, template, found)
+    given = mark.classes(noise, np.eye(2, 3))
+    return {
+        "given": given,
+        "whole": {"sync": whole[0].level},
+        "noise": _said(mark, found[0], noise),
+        "pixels": _said(mark, *best),
+    }
+
+
+def more(reader: Reader, mark: Mark, picture: Pictures) -> dict[str, Any]:
+    """More readings, turned and at other sizes, and the best of their poses."""
+    template = mark.template()
+    with reader.clock("again"):
+        found = reader.again(picture, template)
+    with reader.clock("confirm again"):
+        best = reader.confirmed(picture, template, found[:KEEP])
+    return {"again": _said(mark, *best)}
+
+
+def _said(mark: Mark, pose: Candidate, noise: NDArray[np.float32]) -> dict[str, float]:
+    return {"sync": pose.level} | mark.classes(noise, pose.within)
+
+
+# ------------------------------------------------------------------------------------------ the table
+
+
+def chosen(row: dict[str, Any], stage: str) -> dict[str, float]:
+    """What a stage says; after more readings, whatever the synchronisation part likes best."""
+    nothing = {"sync": 0.0, "class": 0.0}
+    if stage != "again":
+        return row.get(stage, nothing)
+    return min(row.get("pixels", nothing), row.get("again", nothing), key=lambda found: found["sync"])
+
+
+def named(row: dict[str, Any], stage: str, classes: int) -> bool:
+    """Whether the right class is named at :data:`FPR`, as given or in the pose found, each with half of it."""
+    limit = math.log10(FPR / (2 * classes))
+    return min(row.get("given", {}).get("class", 0.0), chosen(row, stage)["class"]) <= limit
+
+
+def table(output: Path, rows: Sequence[dict[str, Any]]) -> str:
+    """Rates by pose, with Wilson intervals, and median seconds."""
+    stages = [(stage, classes) for stage in ("noise", "pixels", "again") for classes in CLASSES]
+    header = ["pose", "whole key", "sync, noise", "sync, pixels", "sync, again"]
+    header += [f"{stage}, {classes}" for stage, classes in stages]
+    body = []
+    for pose in (*POSES, ""):
+        those = [row for row in rows if pose in ("", row["pose"])]
+        cells = [_rate([chosen(row, stage)["sync"] <= math.log10(FPR) for row in those]) for stage in _SYNC]
+        cells += [_rate([named(row, stage, classes) for row in those]) for stage, classes in stages]
+        body.append([pose or "all", *cells])
+    text = write_table(output / "poses.md", header, body)
+    return "\n".join((text, _seconds(rows), _wrong(rows)))
+
+
+_SYNC = ("whole", "noise", "pixels", "again")
+
+
+def _rate(hits: Sequence[bool]) -> str:
+    rate = Rate(sum(hits), len(hits))
+    low, high = rate.interval
+    return f"{rate.count}/{rate.total} ({low:.2f}-{high:.2f})"
+
+
+def _seconds(rows: Sequence[dict[str, Any]]) -> str:
+    stages = ("read", "search", "search, whole key", "confirm", "again", "confirm again")
+    spent = {stage: [row["seconds"][stage] for row in rows if stage in row["seconds"]] for stage in stages}
+    parts = [f"{stage} {fixed(float(np.median(v)), 2)} ({len(v)})" for stage, v in spent.items() if v]
+    return "Median seconds where a stage ran (pictures): " + ", ".join(parts) + "."
+
+
+def _wrong(rows: Sequence[dict[str, Any]]) -> str:
+    least = [row[stage]["wrong"] + 2 for row in rows for stage in ("noise", "again") if stage in row]
+    named_wrongly = sum(level + math.log10(2) <= math.log10(FPR) for level in least)
+    return f"Least corrected log10 p of 100 wrong classes: {min(least, default=0):.1f}; named wrongly: {named_wrongly}."
