@@ -1,6 +1,6 @@
 """Many pictures: which, with which labels, and a run that can be stopped at any moment."""
 
-from .gallery import Gallery
+from .gallery import Gallery, is_file
 from .items import FIGURE, RESULTS, SUMMARY, TABLE, UNKNOWN, Detect, Item, Label, Line
 from .journal import settings_id
 from .labels import labels_from_folders, labels_from_manifest
@@ -26,6 +26,7 @@ __all__ = [
     "Progress",
     "Summary",
     "find",
+    "is_file",
     "labels_from_folders",
     "labels_from_manifest",
     "lines",

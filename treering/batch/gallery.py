@@ -10,7 +10,7 @@ from pathlib import Path
 from .. import files
 from ..errors import ImageError, InputError
 from ..pictures import images
-from .manifest import Manifest, Pixels
+from .manifest import Manifest, Pixels, TakenError
 
 _NOT_PNG = (images.SUFFIXES | {".gif", ".avif", ".jpe", ".jfif"}) - {".png"}
 _NUMBERED = re.compile(r"picture-(\d{4,15})\.png", re.IGNORECASE | re.ASCII)
@@ -38,6 +38,8 @@ class Gallery:
         """
         files.check_here()
         _check_name(output)
+        if str(manifest) == "-":
+            raise InputError("A manifest is not written to standard output; name a file.")
         numbered = not is_file(output)
         folder = output if numbered else output.parent
         if not numbered:
@@ -59,8 +61,8 @@ class Gallery:
         while True:
             try:
                 self._add(pixels, file, key)
-            except ImageError:
-                if not (self.numbered and os.path.lexists(file)):
+            except ImageError as error:
+                if not (self.numbered and _is_taken(error, file)):
                     raise
             else:
                 return file
@@ -75,6 +77,13 @@ class Gallery:
         if self.manifest is None:
             return write()
         self.manifest.add(file, pixels, key, write, overwrite)
+
+
+def _is_taken(error: ImageError, file: Path) -> bool:
+    """Whether this is the complaint that there is such a file, and not one about the disk."""
+    if isinstance(error, TakenError) or isinstance(error.__cause__, FileExistsError):
+        return True
+    return error.__cause__ is None and os.path.lexists(file)
 
 
 def is_file(output: Path) -> bool:

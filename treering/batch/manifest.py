@@ -110,9 +110,11 @@ class Manifest:
 
     def _mend(self, handle: int) -> None:
         """Finish what the process began that held the lock before, if it did not come to its end."""
-        note = _noted(handle)
-        if note and (sentence := self._finish(note)):
-            self.mended.append(sentence)
+        if note := _noted(handle):
+            if sentence := self._finish(note):
+                self.mended.append(sentence)
+            elif note.new and _is_empty(self._picture(note)):  # a claimed name, where there are no hard links
+                self._picture(note).unlink()
         with files.explained(self._lock):
             os.ftruncate(handle, 0)
             os.lseek(handle, 0, os.SEEK_SET)
@@ -120,15 +122,10 @@ class Manifest:
     def _finish(self, note: _Note) -> str | None:
         """Bring picture and row together; says what was done, if anything was."""
         self._drop_torn(note)
-        picture = self._picture(note)
-        if self._shows(note):
-            if note.row in self._rows():
-                return None
-            self._put(note)
-            return f"The row of {note.file}, which a stopped process had left out, was written to {self.path}."
-        if note.new and _is_empty(picture):  # a claimed name, on file systems without hard links
-            picture.unlink()
-        return None
+        if not self._shows(note) or note.row in self._rows():
+            return None
+        self._put(note)
+        return f"The row of {note.file}, which a stopped process had left out, was written to {self.path}."
 
     def _settle(self, handle: int, note: _Note) -> None:
         """After an error: the row if it can be written, else no picture; else the note stays for the next start."""
@@ -174,8 +171,6 @@ class Manifest:
             start = data.rfind(b"\n") + 1
             if data[start:] and _text([HEADER, note.row] if not start else [note.row]).startswith(data[start:]):
                 files.truncate(handle, start)
-            elif data == _text([HEADER]):
-                files.truncate(handle, 0)
         finally:
             os.close(handle)
 
@@ -191,7 +186,11 @@ class Manifest:
             journal.append([_text([HEADER, note.row] if fresh else [note.row])])
 
     def _rows(self) -> list[list[str]]:
-        if not self._file.exists() or (self._file.is_file() and not self._file.stat().st_size):
+        if not os.path.lexists(self._file):
+            return []
+        if not self._file.is_file():
+            raise InputError(f"{self.path} is not a file, so no rows can be added to it.")
+        if not self._file.stat().st_size:
             return []
         try:
             with files.explained(self.path):
