@@ -45,12 +45,14 @@ class Gallery:
         if not numbered:
             _check_single(output, count, force)
         _check_folder(folder)
-        names = _numbered(output, count) if numbered else (output,)
         rows = None if manifest is None else Manifest(manifest)
         for place in {folder, *([manifest.parent] if manifest else [])}:
             files.clean(place)
         if rows:
-            rows.check(names, force)
+            rows.mend()
+        names = _numbered(folder, count, rows) if numbered else (output,)
+        if rows:
+            rows.check(names[0], force or numbered)
         return cls(names, numbered, rows, force)
 
     def add(self, pixels: Pixels, file: Path, key: int | None) -> Path:
@@ -66,7 +68,7 @@ class Gallery:
                     raise
             else:
                 return file
-            file = file.with_name(f"picture-{_next(file.parent):04d}.png")
+            (file,) = _numbered(file.parent, 1, self.manifest)
 
     def _add(self, pixels: Pixels, file: Path, key: int | None) -> None:
         overwrite = self.force and not self.numbered
@@ -91,15 +93,12 @@ def is_file(output: Path) -> bool:
     return output.suffix.lower() == ".png" and not output.is_dir()
 
 
-def _numbered(folder: Path, count: int) -> tuple[Path, ...]:
-    start = _next(folder)
+def _numbered(folder: Path, count: int, manifest: Manifest | None) -> tuple[Path, ...]:
+    """The numbers after the largest in the folder and, of this folder, in the manifest."""
+    with files.explained(folder):
+        names = os.listdir(folder)
+    start = 1 + max(map(_number, [*names, *(manifest.named(folder) if manifest else ())]), default=0)
     return tuple(folder / f"picture-{number:04d}.png" for number in range(start, start + count))
-
-
-def _next(folder: Path) -> int:
-    """The number after the largest in the folder."""
-    with os.scandir(folder) as entries:
-        return 1 + max((_number(entry.name) for entry in entries), default=0)
 
 
 def _number(name: str) -> int:

@@ -63,23 +63,29 @@ class Manifest:
         self._file = Path(os.path.realpath(path)) if path.is_symlink() else path
         self._lock = self._file.with_name(f".{self._file.name}.lock")
 
-    def check(self, pictures: Sequence[Path], force: bool) -> None:
-        """Mend; then refuse, before any work, a file that the rows of these pictures cannot be added to.
-
-        Raises ``InputError``.
-        """
+    def mend(self) -> None:
+        """Finish what a process that was stopped had begun; raises ``InputError`` where rows cannot be added."""
         if not self._file.parent.is_dir():
             raise InputError(f"{self.path} cannot be written: its folder does not exist.")
-        if os.path.realpath(self.path) in map(os.path.realpath, pictures):
-            raise InputError(f"{self.path} cannot be both a picture and the manifest.")
-        names = {self._name(picture) for picture in pictures}
         if self._lock.exists():
             with files.held(self._lock) as handle:
                 self._mend(handle)
                 self._forget(handle)
-        twice = names & {row[0] for row in self._rows() if row}
-        if twice and not force:
-            raise InputError(f"{self.path} has a row for {min(twice)} already; use --force.")
+        self._rows()
+
+    def check(self, picture: Path, force: bool) -> None:
+        """Refuse, before any work, a picture whose row cannot be added; raises ``InputError``."""
+        if os.path.realpath(self.path) == os.path.realpath(picture):
+            raise InputError(f"{self.path} cannot be both a picture and the manifest.")
+        name = self._name(picture)
+        if not force and any(row[:1] == [name] for row in self._rows()):
+            raise InputError(f"{self.path} has a row for {name} already; use --force.")
+
+    def named(self, folder: Path) -> list[str]:
+        """Names of the pictures in this folder that have a row, whether they are still there or not."""
+        start = self._name(folder / "x")[:-1]
+        names = (row[0] for row in self._rows() if row and row[0].startswith(start))
+        return [name.removeprefix(start) for name in names]
 
     def add(
         self, picture: Path, pixels: Pixels, key: int | None, write: Callable[[], None], overwrite: bool = False
