@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from treering.batch import Item, Summary, find, labels_from_folders
+from treering.batch import Item, Summary, find, labels_from_folders, verify
 from treering.errors import InputError
 from treering.types import Answer, Detection
 
@@ -65,7 +65,7 @@ def unlabelled(items: list[Item]) -> list[Item]:
 
 
 def run(items: list[Item], output: Path, detect: Formula | None = None, batch: int = 2, **others) -> Summary:
-    return batch.verify(items, detect or Formula(), output, SETTINGS, batch, **others)
+    return verify(items, detect or Formula(), output, SETTINGS, batch, **others)
 
 
 def lines(output: Path) -> list[dict]:

@@ -163,7 +163,7 @@ def test_copies_in_one_batch_are_detected_once(tmp_path: Path) -> None:
         paint(tmp_path / f"{name}.png", 1)
     detect = Formula()
     summary = run(find(tmp_path), tmp_path / "out", detect, batch=8)
-    assert (summary.checked, summary.resumed, len(detect.seen)) == (1, 2, 1)
+    assert (summary.checked, summary.resumed, summary.copies, len(detect.seen)) == (1, 0, 2, 1)
     assert summary.found == {1: 3, None: 0}
     assert [line["file"] for line in lines(tmp_path / "out")] == ["a.png", "b.png", "c.png"]
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
 from batch_tools import gallery, paint, run, sentence
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from treering.batch import UNKNOWN, Item, find, labels_from_folders, labels_from_manifest
+from treering.batch.items import Unknown
 from treering.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,9 +55,37 @@ def test_find_survives_links(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
-def test_find_does_not_wait_for_pipes(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "a.png")
-    assert find(tmp_path) == []
+def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    os.mkfifo(tmp_path / "in" / "a.png")
+    os.mkfifo(tmp_path / "in" / "other")
+    path = manifest(tmp_path, b"file,key\nin/a.png,1\n")
+    sentence = "{} is a named pipe, not a picture."
+    assert run(find(tmp_path / "in"), tmp_path / "out").failed == (("a.png", sentence.format("a.png")),)
+    assert run(labels_from_manifest(path), tmp_path / "out").failed == (("in/a.png", sentence.format("in/a.png")),)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_manifest_that_is_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "list.csv")
+    with pytest.raises(InputError, match="it is not a file"):
+        labels_from_manifest(tmp_path / "list.csv")
+
+
+def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.png", "shut/b.png", "z/c.png"):
+        paint(tmp_path / name, 1)
+    scandir = os.scandir
+
+    def shut(folder: Path) -> object:
+        if Path(folder).name == "shut":
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", shut)
+    summary = run(find(tmp_path), tmp_path / "out")
+    assert summary.checked + summary.copies == 2
+    assert summary.failed == (("shut", "The folder shut cannot be read: Permission denied."),)
 
 
 @pytest.mark.parametrize(
@@ -116,14 +148,18 @@ WRONG = {
     "semicolons": (b"file;key\n", "line 1: the header must have one column 'file', as in: file,key"),
     "no key": (b"\nfile\na.png\n", "line 2: the header must have one column 'key', as in: file,key"),
     "two keys": (b"file,key,key\n", "line 1: the header must have one column 'key', as in: file,key"),
-    "short": (b"file,key\na.png\n", "line 2: the number of columns is 1, but the header has 2."),
-    "long": (b"file,key\na,b.png,2\n", "line 2: the number of columns is 3, but the header has 2."),
-    "word": (b"file,key\na.png,1\nb.png,two\n", "line 3: 'two' is not a key; write a number from 0 up, or none."),
-    "negative": (b"file,key\na.png,-1\n", "line 2: '-1' is not a key; write a number from 0 up, or none."),
-    "fraction": (b"file,key\na.png,1.0\n", "line 2: '1.0' is not a key; write a number from 0 up, or none."),
-    "no file": (b"file,key\n,1\n", "line 2: the file is missing."),
-    "twice": (b"file,key\na.png,1\n\n./a.png,1\n", "line 4: a.png was named in line 2 already."),
     "quote": (b'file,key\n"a.png,1\n', "line 2: this is not CSV (unexpected end of data)."),
+}
+WRONG_ROWS = {
+    "short": (b"a.png\n", "the number of columns is 1, but the header has 2."),
+    "long": (b"a,b.png,2\n", "the number of columns is 3, but the header has 2."),
+    "word": (b"a.png,two\n", "'two' is not a key; write a number from 0 up, or none."),
+    "negative": (b"a.png,-1\n", "'-1' is not a key; write a number from 0 up, or none."),
+    "fraction": (b"a.png,1.0\n", "'1.0' is not a key; write a number from 0 up, or none."),
+    "no file": (b",1\n", "the file is missing."),
+    "twice": (b"./b.png,1\n", "b.png was named in line 2 already."),
+    "quote": (b'"a"b.png,1\n', "this is not CSV (',' expected after '\"')."),
+    "bytes": (b"\xff.png,1\n", "this is not text in UTF-8."),
 }
 
 
@@ -135,8 +171,36 @@ def test_a_wrong_manifest(tmp_path: Path, content: bytes, text: str) -> None:
     assert sentence(caught) == f"{path}, {text}"
 
 
+@pytest.mark.parametrize(("row", "text"), WRONG_ROWS.values(), ids=WRONG_ROWS)
+def test_a_wrong_row_is_a_failed_line(tmp_path: Path, row: bytes, text: str) -> None:
+    """The other rows are read."""
+    for name in "bc":
+        paint(tmp_path / f"{name}.png", 2, ord(name))
+    path = manifest(tmp_path, b"file,key\nb.png,2\n" + row + b"c.png,2\n")
+    summary = run(labels_from_manifest(path), tmp_path / "out")
+    assert (summary.checked, summary.confusion and summary.confusion.total) == (2, 2)
+    assert [text for _, text in summary.failed] == [f"{path}, line 3: {text}"]
+    found = labels_from_manifest(path, find(tmp_path))
+    assert [item.label for item in found] == [2, 2, UNKNOWN]
+    assert found[-1].problem == f"{path}, line 3: {text}"
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.binary(max_size=60)
+    | st.text('file,key\n\r"01a.\0\ud800', max_size=40).map(lambda t: t.encode("utf-8", "replace"))
+)
+def test_any_manifest_is_items_or_one_sentence(tmp_path: Path, content: bytes) -> None:
+    for start in (b"", b"file,key\n"):
+        path = manifest(tmp_path, start + content)
+        with contextlib.suppress(InputError):
+            assert all(
+                item.name and isinstance(item.label, int | None | Unknown) for item in labels_from_manifest(path)
+            )
+
+
 def test_a_manifest_that_is_not_text(tmp_path: Path) -> None:
-    path = manifest(tmp_path, b"file,key\n\xff.png,1\n")
+    path = manifest(tmp_path, "file,key\na.png,1\n".encode("utf-16"))
     with pytest.raises(InputError) as caught:
         labels_from_manifest(path)
     assert sentence(caught) == f"The manifest {path} is not text in UTF-8."
