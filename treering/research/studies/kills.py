@@ -7,16 +7,14 @@ What is measured is the writing.  Deterministic but for the moments, which are t
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
-import signal
-import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from multiprocessing import get_all_start_methods, get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +37,7 @@ Pictures = NDArray[np.uint8]
 
 def kills(output: Path, count: int = 100) -> str:
     """A table: ``count`` kills of processes that embed into one folder, with and without pause, and of verify."""
-    if not hasattr(os, "fork"):
+    if "fork" not in get_all_start_methods():
         raise InputError("This study needs a system that can fork processes.")
     with tempfile.TemporaryDirectory() as name:
         rows = [_embed(Path(name, "embed"), count), _verify(Path(name, "verify"), count)]
@@ -48,28 +46,20 @@ def kills(output: Path, count: int = 100) -> str:
     return table
 
 
-def _fork(work: Callable[[], object]) -> int:
-    """A process that does this and nothing else; its number."""
-    sys.stderr.flush()
-    if child := os.fork():
-        return child
-    code = 1
-    try:
-        work()
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(code)
+def _fork(work: Callable[..., object], *given: object) -> BaseProcess:
+    """A process that does this and nothing else."""
+    process = get_context("fork").Process(target=work, args=given)
+    process.start()
+    return process
 
 
-def _kill(child: int) -> bool:
+def _kill(process: BaseProcess) -> bool:
     """Kill a process; whether it was still at work.  One that failed by itself ends the study."""
-    os.kill(child, signal.SIGKILL)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status > 0:
+    process.kill()
+    process.join()
+    if process.exitcode and process.exitcode > 0:
         raise RuntimeError("A process failed by itself.")
-    return status < 0
+    return process.exitcode != 0
 
 
 # embed
@@ -80,12 +70,12 @@ def _embed(folder: Path, count: int) -> Sequence[object]:
     moments = random.Random(0)
     folder.mkdir()
     log, mended = folder.parent / "said", folder.parent / "mended"
-    alive = [_maker(folder, seed) for seed in range(PROCESSES)]
+    alive = [_fork(_make, folder, seed) for seed in range(PROCESSES)]
     killed = 0
     while killed < count:
         time.sleep(moments.uniform(0.0, 0.2))
         killed += _kill(alive.pop(moments.randrange(len(alive))))
-        alive.append(_maker(folder, PROCESSES + killed))
+        alive.append(_fork(_make, folder, PROCESSES + killed))
     killed += sum(_kill(child) for child in alive)
     gallery = _start(folder, 1)
     after = _disagreements(folder)
@@ -98,10 +88,6 @@ def _embed(folder: Path, count: int) -> Sequence[object]:
 
 def _number(gallery: batch.Gallery) -> int:
     return int(gallery.files[0].stem.rpartition("-")[2]) - 1
-
-
-def _maker(folder: Path, seed: int) -> int:
-    return _fork(lambda: _make(folder, seed))
 
 
 def _make(folder: Path, seed: int) -> None:
@@ -174,7 +160,7 @@ def _verify(folder: Path, count: int) -> Sequence[object]:
     killed = lost = undone = done = false = 0
     while killed < count:
         before = _lines(output)
-        child = _fork(lambda: _check(checked, output))
+        child = _fork(_check, checked, output)
         time.sleep(moments.uniform(0.0, usual))
         killed += _kill(child)
         after = _lines(output)
