@@ -35,12 +35,12 @@ _HEADER = ("what", "processes", "kills", "done", "mended", "lost", "false", "fil
 Pictures = NDArray[np.uint8]
 
 
-def kills(output: Path, count: int = 100) -> str:
-    """A table: ``count`` kills of processes that embed into one folder, with and without pause, and of verify."""
+def kills(output: Path, count: int = 100, verified: int | None = None) -> str:
+    """A table: ``count`` kills of processes that embed into one folder, and of verify (``verified``, if given)."""
     if "fork" not in get_all_start_methods():
         raise InputError("This study needs a system that can fork processes.")
     with tempfile.TemporaryDirectory() as name:
-        rows = [_embed(Path(name, "embed"), count), _verify(Path(name, "verify"), count)]
+        rows = [_embed(Path(name, "embed"), count), _verify(Path(name, "verify"), verified or count)]
     table: str = report.markdown_table(_HEADER, rows)
     files.replace(output / "kills.md", table.encode())
     return table
