@@ -8,16 +8,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from batch_tools import SETTINGS, Formula, gallery, lines, paint, run, sentence
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from treering import batch
-from treering.batch import Item, Progress, find
+from treering.batch import Item, Manifest, Progress, find, labels_from_manifest
 from treering.errors import InputError
 from treering.pictures import images
 from treering.types import Detection
@@ -357,3 +361,90 @@ def test_no_picture_is_replaced(tmp_path: Path) -> None:
 def test_empty_batches_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least one picture"):
         run([], tmp_path / "out", batch=0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("verify in --output out --labels none --batch 2", "Interrupted; the same command goes on where it stopped."),
+        ("embed --key 1 --count 9 --output in --manifest in/m.csv", "Interrupted; every picture that was named is "),
+    ],
+    ids=["verify", "embed"],
+)
+def test_control_c_at_any_moment(tmp_path: Path, words: str, sentence: str) -> None:
+    gallery(tmp_path / "in", 12)
+    program = [sys.executable, str(ROOT / "tests" / "interrupts.py"), str(tmp_path), "6", *words.split()]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    outcomes = [line.split(" ", 2)[1:] for line in done.stdout.splitlines()]
+    assert {code for code, _ in outcomes} <= {"0", "130"}, done.stdout
+    assert all(text == "''" or text.startswith(("'\\nInterrupted.", f"'\\n{sentence}")) for _, text in outcomes)
+    if (tmp_path / "out").exists():
+        assert all(json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines())
+    if "embed" in words and (tmp_path / "in" / "m.csv").exists():
+        Manifest(tmp_path / "in" / "m.csv").mend()
+        rows = {item.name for item in labels_from_manifest(tmp_path / "in" / "m.csv")}
+        assert rows == {path.name for path in (tmp_path / "in").glob("picture-*.png")}
+
+
+# Reading ahead, and the pure heart
+
+
+def test_the_next_pictures_are_read_while_the_networks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But no more of them than a batch and what the threads have in hand, so that memory stays flat."""
+    gallery(tmp_path / "in", 30)
+    read, begun, seen = images.read, list[str](), list[tuple[int, int]]()
+
+    def noting(data: bytes, *given: object) -> images.Picture:
+        begun.append(threading.current_thread().name)
+        return read(data, *given)
+
+    def detect(pictures: NDArray[np.uint8], notes: Sequence[tuple[str, ...]]) -> list[Detection]:
+        time.sleep(0.02)
+        done = sum(count for count, _ in seen) + len(pictures)
+        seen.append((len(pictures), len(begun) - done))
+        return Formula()(pictures, notes)
+
+    monkeypatch.setattr(images, "read", noting)
+    batch.verify(find(tmp_path / "in"), detect, tmp_path / "out", SETTINGS, batch=4)
+    assert all(name.startswith("treering-read") for name in begun)
+    assert max(ahead for _, ahead in seen) in range(4, 6)
+    assert [line["file"] for line in lines(tmp_path / "out")] == [item.name for item in find(tmp_path / "in")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("treering-read")]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyboardInterrupt()], ids=["bug", "interrupt"])
+def test_what_reading_raises_ends_the_run_in_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    gallery(tmp_path / "in", 9)
+    read = images.read
+
+    def sometimes(data: bytes, size: object, name: str) -> images.Picture:
+        if name == find(tmp_path / "in")[5].name:
+            raise error
+        return read(data, None, name)
+
+    monkeypatch.setattr(images, "read", sometimes)
+    with pytest.raises(type(error)):
+        run(find(tmp_path / "in"), tmp_path / "out")
+    assert len(lines(tmp_path / "out")) == 4  # two batches; the fifth picture waited for a sixth
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("treering-read")]
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(["small", "large", "broken", "copy"]), max_size=7))
+def test_lines_are_a_function_of_their_batch(tmp_path: Path, kinds: list[str]) -> None:
+    """One line each, in order, the same alone as with others; the names of files are all that is told of them."""
+    items = []
+    for i, kind in enumerate(kinds):
+        path = paint(tmp_path / f"{i}.png", i, 0 if kind == "copy" else i, (9, 9) if kind == "large" else (6, 4))
+        if kind == "broken":
+            path.write_bytes(b"no picture")
+        items.append(Item(path, path.name))
+    loaded = [batch.load(item) for item in items]
+    together = batch.lines(loaded, Formula(), "s")
+    assert [line["file"] for line in together] == [item.name for item in items]
+    assert [line["error"] is None for line in together] == [kind != "broken" for kind in kinds]
+    assert together == [line for one in loaded for line in batch.lines([one], Formula(), "s")]

@@ -237,3 +237,16 @@ def test_prompts(model, keyring):
 def test_a_keyring_for_a_model(model):
     keyring = Keyring.for_model(model, classes=7)
     assert (keyring.shape, keyring.image_size, keyring.model, keyring.classes) == ((4, 32, 32), (256, 256), "demo", 7)
+
+
+@pytest.mark.parametrize("room", [1 << 28, 0], ids=["kept", "too many"])
+def test_values_of_a_search_are_made_once_a_run(model, keyring, monkeypatch, room):
+    made, blocks = [], Keyring.blocks
+    monkeypatch.setattr(Keyring, "blocks", lambda *given, **named: made.append(1) or blocks(*given, **named))
+    monkeypatch.setattr("treering.reading.detector.KEPT", room)
+    detector = Detector(model, keyring, keys=[2, 5])
+    noises = [keyring.noise(key, key) for key in (2, 5, 2)]
+    found = [detector.match(noise)[0] for noise in noises]
+    assert [match.key for match in found] == [2, 5, 2]
+    assert found == [keyring.match(noise, [2, 5])[0] for noise in noises]
+    assert len(made) == (1 if room else 3) + 3

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -299,13 +299,22 @@ class Keyring:
             marks = [(int(keys[i // self.nonces]), i % self.nonces) for i in places]
             yield [key for key, _ in marks], [nonce for _, nonce in marks], self._marks(marks, cells)
 
-    def match(self, noise: Tensor, keys: Keys | None = None, size: Size | None = None) -> list[Match]:
-        """The best of these classes for every noise ``[B, C, h, w]``, by the pattern's own test."""
+    def match(
+        self,
+        noise: Tensor,
+        keys: Keys | None = None,
+        size: Size | None = None,
+        blocks: Iterable[tuple[Sequence[int], Complexes]] | None = None,
+    ) -> list[Match]:
+        """The best of these classes for every noise ``[B, C, h, w]``, by the pattern's own test.
+
+        ``blocks``: what :meth:`blocks` gives for them, where it is at hand already.
+        """
         from . import fourier
 
         cells = self.cells(size)
         coefficients = fourier.coefficients(noise.cpu(), cells)
-        return self.pattern.match(coefficients, cells, self.blocks(keys, cells=cells))
+        return self.pattern.match(coefficients, cells, blocks or self.blocks(keys, cells=cells))
 
     # ---------------------------------------------------------------------------------- file
 

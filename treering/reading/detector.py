@@ -28,6 +28,9 @@ from .assessable import unreadable
 ROWS = 8
 """Pictures that go through the networks together on a GPU."""
 
+KEPT = 1 << 28
+"""Bytes of values that are kept from picture to picture; those of larger searches are made anew for each batch."""
+
 
 class Detector:
     """Reads marks of one keyring from pictures.
@@ -62,6 +65,13 @@ class Detector:
     def _fingerprint(self) -> str:
         return f"{self.model.name}:{self.model.fingerprint}"
 
+    @cached_property
+    def _values(self) -> list[Any] | None:
+        """Values of all classes that are searched, made once for all pictures; None where they take too much memory."""
+        keys = range(self.keyring.classes) if self.settings.keys is None else self.settings.keys
+        count = len(keys) * self.keyring.nonces * len(self.keyring.cells().count)  # complex128, 16 bytes each
+        return list(self.keyring.blocks(keys)) if 16 * count <= KEPT else None
+
     def latent(self, pictures: NDArray[np.uint8]) -> Solution:
         """Pictures uint8 ``[B, H, W, 3]`` to latents."""
         pixels = torch.from_numpy(images.to_float(pictures))
@@ -74,7 +84,7 @@ class Detector:
 
     def match(self, noise: Tensor) -> list[Match]:
         """Noise ``[B, C, h, w]`` against the keyring."""
-        return self.keyring.match(noise, self.settings.keys)
+        return self.keyring.match(noise, self.settings.keys, blocks=self._values)
 
     def __call__(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
         """One result a picture uint8 ``[B, H, W, 3]``; it does not depend on the others.
