@@ -210,7 +210,7 @@ class Keyring:
     def _marks(self, marks: Sequence[tuple[int, int]], cells: Cells, variant: int = 0) -> Complexes:
         """Values of marks (class, nonce), complex ``[R, D]``."""
         keys = [key for key, _ in marks]
-        if keys and not (0 <= min(keys) and max(keys) < MAX_CLASSES):
+        if keys and not (min(keys) >= 0 and max(keys) < MAX_CLASSES):
             raise InputError(f"Classes are numbers from 0 to {MAX_CLASSES - 1}.")
 
         def source(cells: Cells, real: bool) -> Complexes:
