@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,8 +74,10 @@ def test_inverting_a_batch_is_inverting_each(model, pictures):
 def test_only_some_classes_are_searched(model, keyring, pictures):
     detector = Detector(model, keyring, keys=[0, 1])
     assert detector(pictures[2][None])[0].key is None
-    wide = Detector(model, keyring, keys=range(1000))(pictures[1][None])[0]
+    wide = Detector(model, replace(keyring, classes=1000))(pictures[1][None])[0]
     assert wide.key == 1
+    with pytest.raises(InputError, match="has the classes 0 to 99; there is no class 999"):
+        Detector(model, keyring, keys=range(1000))
 
 
 def test_exact_p_is_uniform_over_secrets_on_a_real_picture(model, keyring, pictures):

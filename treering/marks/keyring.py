@@ -210,13 +210,13 @@ class Keyring:
     def _marks(self, marks: Sequence[tuple[int, int]], cells: Cells, variant: int = 0) -> Complexes:
         """Values of marks (class, nonce), complex ``[R, D]``."""
         keys = [key for key, _ in marks]
-        if not all(0 <= key < MAX_CLASSES for key in keys):
+        if keys and not (min(keys) >= 0 and max(keys) < MAX_CLASSES):
             raise InputError(f"Classes are numbers from 0 to {MAX_CLASSES - 1}.")
 
         def source(cells: Cells, real: bool) -> Complexes:
             if self.derivation == 1:
                 return streams.draw_first(self.secret, keys, self.pattern.first_order(cells), real)
-            drawn = streams.draw(self._seeds(marks), _places(cells))
+            drawn = streams.draw(streams.mark_seeds(self.secret, marks), _places(cells))
             return drawn.real * np.sqrt(2) + 0j if real else drawn
 
         values = self.pattern.values(cells, keys, source)
@@ -224,14 +224,6 @@ class Keyring:
         if common.any():
             values[:, common] = self._common(cells, variant)[common]
         return values
-
-    def _seeds(self, marks: Sequence[tuple[int, int]]) -> list[bytes]:
-        key, seed, seeds = -1, b"", []
-        for one, nonce in marks:
-            if one != key:  # a class has one seed, whatever the number of its nonces
-                key, seed = one, streams.class_seed(self.secret, one)
-            seeds.append(streams.mark_seed(seed, nonce))
-        return seeds
 
     def _common(self, cells: Cells, variant: int) -> Complexes:
         if not 0 <= variant < self.variants:
@@ -296,8 +288,9 @@ class Keyring:
     def _blocks(self, keys: Keys, rows: int, cells: Cells) -> Iterator[tuple[Sequence[int], Sequence[int], Complexes]]:
         for start in range(0, len(keys) * self.nonces, rows):
             places = range(start, min(start + rows, len(keys) * self.nonces))
-            marks = [(int(keys[i // self.nonces]), i % self.nonces) for i in places]
-            yield [key for key, _ in marks], [nonce for _, nonce in marks], self._marks(marks, cells)
+            classes = [int(keys[i // self.nonces]) for i in places]
+            nonces = [i % self.nonces for i in places]
+            yield classes, nonces, self._marks(list(zip(classes, nonces, strict=True)), cells)
 
     def match(self, noise: Tensor, keys: Keys | None = None, size: Size | None = None) -> list[Match]:
         """The best of these classes for every noise ``[B, C, h, w]``, by the pattern's own test."""

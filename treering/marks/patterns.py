@@ -72,8 +72,10 @@ class Pattern:
             self._check_synchronisation()
 
     def _check_numbers(self) -> None:
-        if not (_is_whole(self.inner) and _is_whole(self.outer)) or max(abs(self.inner), abs(self.outer)) > MAX_RING:
-            raise InputError(f"The rings of a pattern are whole numbers up to {MAX_RING}.")
+        if not (_is_whole(self.inner) and _is_whole(self.outer) and 0 <= self.inner <= self.outer <= MAX_RING):
+            raise InputError(
+                f"The rings of a pattern are whole numbers to {MAX_RING}, the first not above the last."
+            )
         if not _is_number(self.weight) or abs(self.weight) > 16:
             raise InputError("The weight of a pattern is a number from -16 to 16.")
         if not _is_number(self.sync_share) or not 0 <= self.sync_share <= 1:
@@ -281,7 +283,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _channels(name: str, value: Any) -> tuple[int, ...]:
