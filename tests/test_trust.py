@@ -27,6 +27,12 @@ QUICKLY = settings(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _libraries_are_imported() -> None:
+    """So that what is timed is the refusal."""
+    treering.load_model("demo")
+
+
 def linked(source: Path, target: Path) -> Path:
     """A copy of the demo's folder; hard links cost nothing, and what is edited is replaced."""
     shutil.copytree(source, target, copy_function=os.link)
