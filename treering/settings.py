@@ -63,10 +63,10 @@ class Reading:
     """How marks are read.
 
     ``effort``: how much is done (None: normal, or a single reading if only a decoder or noise inversion is named).
-    ``method`` and ``iterations``: decoder inversion (None: the default and its own budget).  ``scheme``, ``steps``: noise
-    inversion (None: the keyring's steps).  ``fpr``: the p-value up to which a mark is named, after correction for all
-    that was searched.  ``keys``: classes to search (None: all of the keyring).  ``prompt`` and ``guidance``: empty and
-    1, unless the prompt is known.  Raises ``InputError`` for values that cannot be.
+    ``method`` and ``iterations``: decoder inversion (None: the default and its own budget).  ``scheme`` and ``steps``:
+    noise inversion (None: the keyring's steps).  ``fpr``: the p-value up to which a mark is named, after correction
+    for all that was searched.  ``keys``: classes to search (None: all of the keyring).  ``prompt`` and ``guidance``:
+    empty and 1, unless the prompt is known.  Raises ``InputError`` for values that cannot be.
     """
 
     method: str | None = None

@@ -73,9 +73,7 @@ class Pattern:
 
     def _check_numbers(self) -> None:
         if not (_is_whole(self.inner) and _is_whole(self.outer) and 0 <= self.inner <= self.outer <= MAX_RING):
-            raise InputError(
-                f"The rings of a pattern are whole numbers to {MAX_RING}, the first not above the last."
-            )
+            raise InputError(f"The rings of a pattern are whole numbers to {MAX_RING}, the first not above the last.")
         if not _is_number(self.weight) or abs(self.weight) > 16:
             raise InputError("The weight of a pattern is a number from -16 to 16.")
         if not _is_number(self.sync_share) or not 0 <= self.sync_share <= 1:
