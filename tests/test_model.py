@@ -40,7 +40,8 @@ def test_every_key_is_found_and_none_is_not(found):
     assert [d.key for d in found] == list(KEYS)
     assert all(d.p_value <= 1e-9 for d in found[:3])
     assert found[3].p_value > 1e-4
-    assert all(d.seconds > 0 and d.evaluations > 0 for d in found)
+    assert all(d.seconds > 0 for d in found)
+    assert found[3].evaluations > 0  # nothing was found before the last stage, which inverts the decoder
 
 
 def test_marks_survive_jpeg(model, keyring, pictures):

@@ -116,7 +116,9 @@ class Keyring:
 
     @classmethod
     def new(cls, **settings: Any) -> Keyring:
-        """A keyring with a fresh secret from the operating system."""
+        """A keyring with a fresh secret from the operating system, and a synchronisation part unless told otherwise."""
+        if settings.get("derivation", 2) == 2:
+            settings.setdefault("pattern", Pattern.synchronised())
         return cls(secrets.token_bytes(streams.SECRET_BYTES), **settings)
 
     @classmethod

@@ -42,6 +42,10 @@ class Source(Protocol):
         """Standard complex normals, or real ones of variance 1."""
 
 
+SYNC_SHARE = 0.75
+"""Share of the first channel that all classes of a new keyring have in common, so that any pose can be found."""
+
+
 @dataclass(frozen=True)
 class Pattern:
     """Where and how a mark is written.
@@ -88,6 +92,11 @@ class Pattern:
             raise InputError("Only channels that carry noise can hold a synchronisation part.")
         if self.sync_share == 1 and set(self.sync_channels).issuperset(c.channel for c in self.carriers()):
             raise InputError("The synchronisation part leaves no values for the classes.")
+
+    @classmethod
+    def synchronised(cls) -> Pattern:
+        """What new keyrings have: independent values, and a part common to all classes by which a pose is found."""
+        return cls(sync_share=SYNC_SHARE)
 
     @classmethod
     def paper(cls) -> Pattern:
