@@ -224,7 +224,7 @@ def test_the_noise_of_another_reading_size_and_frame() -> None:
     whole = wide(0.7, 1.2)
     part = whole.part(grid.nearest(whole, [(0, 1), (90, 1)])[1], frame)
     template = Template.of(channel, frequency, key, (32, 32))
-    best = search.search(noise, template, part, keep=2, frame=affine(frame, np.zeros(2)))[0]
+    best = search.search(noise, template, part, keep=2, frame=search.Frame(affine(frame, np.zeros(2))))[0]
     assert np.abs(corners(best.affine) - corners(truth)).max() < 0.05
     assert best.log10_corrected < -6
     m = coefficients(noise, channel, frequency, best.within, (32, 32))
