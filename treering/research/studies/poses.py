@@ -28,7 +28,7 @@ from ...marks.keyring import Keyring
 from ...models import LatentModel
 from ...models.schedule import probe
 from ...pictures import images
-from ...reading.lattice import LEFT_OVER, Floats, Integers, Lattice, affine, linear, nearest, wide
+from ...reading.lattice import LEFT_OVER, Fine, Floats, Integers, Lattice, affine, chain, linear, nearest, wide
 from ...reading.search import Candidate, Frame, confirm, search
 from ...reading.spectra import Complexes, Template, coefficients
 from ...statistics import Rate
@@ -45,6 +45,9 @@ DECISIVE = -9.0
 
 ROUNDS = 3
 """How often a pose is undone in pixels at most, as long as something is left over."""
+
+CLIMBS, NEAR = 2, Fine((0.0,), (1.0,), (-0.5, 0.0, 0.5))
+"""How often the neighbours of a pose are tried in pixels, and which."""
 
 OFFSET = (0.324, 0.01)
 """How the demo's noise lies against its pixels, (down, across) in cells; ``offset`` of this study measures it."""
@@ -170,6 +173,24 @@ class Reader:
             if np.allclose(pose.within, np.eye(2, 3)):
                 return
 
+    def climb(self, picture: Pictures, template: Template, pose: Candidate) -> Confirmed:
+        """A pose undone a quarter of a cell beside where it was, all eight neighbours and itself, as long as it helps.
+
+        A picture that is undone 2 pixels beside its place has lost a third of z, and its noise does not say where to.
+        """
+        best = next(self.rounds(picture, template, pose))
+        for _ in range(CLIMBS):
+            start = best.pose
+            for offset, share in zip(NEAR.offsets(), NEAR.log_shares().ravel(), strict=True):
+                moved = chain(start.affine, np.column_stack([np.eye(2), offset]))
+                beside = Candidate(moved, np.eye(2, 3), -math.inf, start.log10_weight + share / math.log(10))
+                one = next(self.rounds(picture, template, beside))
+                one.level = best.level = min(one.level, best.level)
+                best = one if one.pose.z > best.pose.z else best
+            if best.pose is start:
+                break
+        return best
+
     def again(self, picture: Pictures, template: Template) -> list[Candidate]:
         """Candidates of readings with a turn undone, or at another size: all parts of one lattice, searched once."""
         found: list[Candidate] = []
@@ -259,13 +280,17 @@ def once(reader: Reader, mark: Mark, picture: Pictures) -> dict[str, Any]:
 
 
 def more(reader: Reader, mark: Mark, picture: Pictures) -> dict[str, Any]:
-    """More readings, turned and at other sizes, and the best of their poses."""
+    """More readings, turned and at other sizes, the best of their poses, and its neighbours in pixels."""
     template = mark.template()
+    noise = np.where(lively(picture, reader.model.factor), reader.noise(picture), np.float32(0))
+    found = search(noise, template, reader.lattice, 1, frame=Frame(offset=OFFSET))
     with reader.clock("again"):
-        found = reader.again(picture, template)
+        found = sorted(found + reader.again(picture, template), key=lambda one: one.level)
     with reader.clock("confirm again"):
         best = reader.confirmed(picture, template, found[:KEEP])
-    return {"again": _said(mark, best)}
+    with reader.clock("climb"):
+        climbed = reader.climb(picture, template, best.pose)
+    return {"again": _said(mark, best), "climbed": _said(mark, climbed)}
 
 
 def _said(mark: Mark, found: Confirmed) -> dict[str, float]:
@@ -280,7 +305,8 @@ def chosen(row: dict[str, Any], stage: str) -> dict[str, float]:
     nothing = {"sync": 0.0, "class": 0.0, "z": 0.0}
     if stage != "again":
         return row.get(stage, nothing)
-    return min(row.get("pixels", nothing), row.get("again", nothing), key=lambda found: -found["z"])
+    best = max((row.get(name, nothing) for name in ("pixels", "again", "climbed")), key=lambda found: found["z"])
+    return best | {"sync": best["sync"] + math.log10(2)}  # two searches of the lattice, each with half
 
 
 def named(row: dict[str, Any], stage: str, classes: int) -> bool:
@@ -314,7 +340,7 @@ def _rate(hits: Sequence[bool]) -> str:
 
 
 def _seconds(rows: Sequence[dict[str, Any]]) -> str:
-    stages = ("read", "search", "search, whole key", "confirm", "again", "confirm again")
+    stages = ("read", "search", "search, whole key", "confirm", "again", "confirm again", "climb")
     spent = {stage: [row["seconds"][stage] for row in rows if stage in row["seconds"]] for stage in stages}
     parts = [f"{stage} {fixed(float(np.median(v)), 2)} ({len(v)})" for stage, v in spent.items() if v]
     return "Median seconds where a stage ran (pictures): " + ", ".join(parts) + "."
