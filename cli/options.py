@@ -29,8 +29,8 @@ else:  # click did not always have type arguments
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-METHODS = ("encoder", "gradient", "forward-step", "inertial-km", "adam", "adam-fixed", "anderson")
-DEFAULT_METHOD = "forward-step"
+METHODS = ("safeguarded", "encoder", "gradient", "forward-step", "inertial-km", "adam", "adam-fixed", "anderson")
+DEFAULT_METHOD = "safeguarded"
 DTYPES = ("float32", "bfloat16", "float16")
 SCHEMES = ("naive", "fixed-point")
 STEPS, GUIDANCE, FPR = 20, 3.0, 1e-6

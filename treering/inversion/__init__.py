@@ -2,20 +2,26 @@
 :mod:`treering.solvers`."""
 
 from .decoder import decoder_residual, invert_decoder, rounding_floor
-from .methods import DEFAULT, METHODS, DecoderInversion, Gradient, method
+from .methods import DEFAULT, METHODS, DecoderInversion, Gradient, Safeguarded, method
+from .trust import Profile, profile
 from .sampler import apply_step, invert_sampler, levels, sample
+from .twin import Damage
 
 __all__ = [
     "DEFAULT",
     "METHODS",
+    "Damage",
     "DecoderInversion",
     "Gradient",
+    "Profile",
+    "Safeguarded",
     "apply_step",
     "decoder_residual",
     "invert_decoder",
     "invert_sampler",
     "levels",
     "method",
+    "profile",
     "rounding_floor",
     "sample",
 ]

@@ -4,7 +4,8 @@ The decoder's output is clipped as the picture was, so that the residual at the 
 
 A small residual is not the goal by itself: E(D(z)) = E(x) does not make D(z) = x where x was rounded
 or compressed, and a method that fits the rounding amplifies it.  The stopping rule is the discrepancy
-principle (Morozov 1966): stop where the residual is as small as rounding makes it.
+principle (Morozov 1966): stop where the residual is as small as rounding makes it.  Where that is not enough,
+the steps are fitted to a picture whose latent is known: see :mod:`treering.inversion.twin`.
 """
 
 from __future__ import annotations
@@ -18,28 +19,55 @@ from ..models import LatentModel
 from ..solvers import rms, solve
 from ..types import Solution, Status
 from .baselines import gradient
-from .methods import DecoderInversion, Gradient
+from .methods import DecoderInversion, Gradient, Safeguarded
+from .trust import profile
+from .twin import Damage, invert_with_twin, white
 
 ROUNDING = 2 / 255
 """One level of an 8-bit picture, in pixels of [-1, 1]."""
 
 
-def invert_decoder(model: LatentModel, pixels: Tensor, plan: DecoderInversion) -> Solution:
+def invert_decoder(
+    model: LatentModel,
+    pixels: Tensor,
+    plan: DecoderInversion,
+    noise: float = 0.0,
+    damage: Damage | None = None,
+) -> Solution:
     """Latent whose picture is ``pixels``: ``[B, 3, H, W]`` in [-1, 1] to ``[B, C, h, w]``.
 
-    ``evaluations`` counts pairs of decoder and encoder (or decoder and its gradient).
+    What is known of the pictures' way here, besides rounding, which is always assumed: ``damage``, what was done to
+    them (such as :meth:`treering.pictures.jpeg_noise.JpegTables.again`), or else ``noise``, root mean square of white
+    noise in units of [-1, 1].  ``evaluations`` counts pairs of decoder and encoder (or decoder and its gradient).
     """
     target = model.encode(pixels)
     if plan.method is None:
         return _untouched(target)
     if isinstance(plan.method, Gradient):
         return gradient(model, pixels, target, plan.method, plan.budget)
+    if isinstance(plan.method, Safeguarded):
+        return _safeguarded(model, pixels, target, plan, damage or (white(noise) if noise else None))
     tolerance = plan.floor * rounding_floor(model, pixels, target) if plan.floor else 0.0
 
     def residual(z: Tensor, rows: Tensor) -> Tensor:
         return decoder_residual(model, z, target[rows])
 
     return solve(residual, target, plan.method, tolerance, plan.budget, plan.patience, plan.keep)
+
+
+def _safeguarded(
+    model: LatentModel, pixels: Tensor, target: Tensor, plan: DecoderInversion, damage: Damage | None
+) -> Solution:
+    assert isinstance(plan.method, Safeguarded)
+    way = plan.method
+    tolerance = plan.floor * rounding_floor(model, pixels, target)
+    if not profile(model).trusted:
+        return invert_with_twin(model, target, tolerance, plan.budget, damage)
+
+    def residual(z: Tensor, rows: Tensor) -> Tensor:
+        return decoder_residual(model, z, target[rows])
+
+    return solve(residual, target, way.forward, tolerance, plan.budget, plan.patience, plan.keep, way.accept)
 
 
 def decoder_residual(model: LatentModel, z: Tensor, target: Tensor) -> Tensor:
