@@ -7,10 +7,10 @@ import pytest
 
 from treering import files
 from treering.errors import InputError
+from treering.research import common
 from treering.research.experiments import bench, classification, qualitative, readings
 from treering.research.experiments.peak import Peak
 from treering.research.experiments.readings import BASED, EXACT, FREE, KNOWN, METHODS, OURS, PROMPTS
-from treering.research import common
 
 PICTURES = 12
 

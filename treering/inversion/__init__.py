@@ -3,8 +3,8 @@
 
 from .decoder import decoder_residual, invert_decoder, rounding_floor
 from .methods import DEFAULT, METHODS, DecoderInversion, Gradient, Safeguarded, method
-from .trust import Profile, profile
 from .sampler import apply_step, invert_sampler, levels, sample
+from .trust import Profile, profile
 from .twin import Damage
 
 __all__ = [

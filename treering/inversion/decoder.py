@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..models import LatentModel
+from ..pictures import images, jpeg_noise
 from ..solvers import rms, solve
 from ..types import Solution, Status
 from .baselines import gradient
@@ -38,7 +39,9 @@ def invert_decoder(
 
     What is known of the pictures' way here, besides rounding, which is always assumed: ``damage``, what was done to
     them (such as :meth:`treering.pictures.jpeg_noise.JpegTables.again`), or else ``noise``, root mean square of white
-    noise in units of [-1, 1].  ``evaluations`` counts pairs of decoder and encoder (or decoder and its gradient).
+    noise in units of [-1, 1]; if neither, JPEG that shows in the pixels is taken into account.  Only the method
+    :class:`Safeguarded` makes use of it, and only on models whose profile does not trust forward steps.
+    ``evaluations`` counts pairs of decoder and encoder (or decoder and its gradient).
     """
     target = model.encode(pixels)
     if plan.method is None:
@@ -46,7 +49,7 @@ def invert_decoder(
     if isinstance(plan.method, Gradient):
         return gradient(model, pixels, target, plan.method, plan.budget)
     if isinstance(plan.method, Safeguarded):
-        return _safeguarded(model, pixels, target, plan, damage or (white(noise) if noise else None))
+        return _safeguarded(model, pixels, target, plan, plan.method, damage or (white(noise) if noise else None))
     tolerance = plan.floor * rounding_floor(model, pixels, target) if plan.floor else 0.0
 
     def residual(z: Tensor, rows: Tensor) -> Tensor:
@@ -56,18 +59,28 @@ def invert_decoder(
 
 
 def _safeguarded(
-    model: LatentModel, pixels: Tensor, target: Tensor, plan: DecoderInversion, damage: Damage | None
+    model: LatentModel,
+    pixels: Tensor,
+    target: Tensor,
+    plan: DecoderInversion,
+    method: Safeguarded,
+    damage: Damage | None,
 ) -> Solution:
-    assert isinstance(plan.method, Safeguarded)
-    way = plan.method
     tolerance = plan.floor * rounding_floor(model, pixels, target)
     if not profile(model).trusted:
-        return invert_with_twin(model, target, tolerance, plan.budget, damage)
+        damages = [damage or _seen(picture) for picture in pixels]
+        return invert_with_twin(model, target, tolerance, plan.budget, damages)
 
     def residual(z: Tensor, rows: Tensor) -> Tensor:
         return decoder_residual(model, z, target[rows])
 
-    return solve(residual, target, way.forward, tolerance, plan.budget, plan.patience, plan.keep, way.accept)
+    return solve(residual, target, method.forward, tolerance, plan.budget, plan.patience, plan.keep, method.accept)
+
+
+def _seen(pixels: Tensor) -> Damage | None:
+    """JPEG, if it shows in pixels ``[3, H, W]``."""
+    tables = jpeg_noise.of_pixels(images.to_bytes(pixels[None].float().cpu().numpy())[0])
+    return tables.again if tables else None
 
 
 def decoder_residual(model: LatentModel, z: Tensor, target: Tensor) -> Tensor:

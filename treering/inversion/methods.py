@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..errors import InputError
@@ -26,7 +26,7 @@ class Safeguarded:
     (:mod:`treering.inversion.twin`), at two evaluations each.
     """
 
-    forward: ForwardStep = ForwardStep(1.0)
+    forward: ForwardStep = field(default=ForwardStep(1.0))
     accept: float = 0.7
 
 

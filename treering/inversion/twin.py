@@ -17,7 +17,7 @@ it lowers the twin's error by :data:`WORTH`; so a picture that nothing can be ga
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -50,14 +50,14 @@ def white(noise: float) -> Damage:
 
 
 def invert_with_twin(
-    model: LatentModel, target: Tensor, tolerance: Tensor, budget: int, damage: Damage | None
+    model: LatentModel, target: Tensor, tolerance: Tensor, budget: int, damages: Sequence[Damage | None]
 ) -> Solution:
     """Latents from ``target`` = E(x) ``[B, C, h, w]``, in at most ``budget`` iterations.
 
-    ``tolerance``: residual ``[B]`` at which to stop.  ``evaluations`` counts both pictures' pairs of decoder and
-    encoder; ``trace`` is that of the given picture.  No sample depends on its neighbours.
+    ``tolerance``: residual ``[B]`` at which to stop.  ``damages``: one a picture; None is rounding alone.
+    ``evaluations`` counts both pictures' pairs of decoder and encoder; ``trace`` is that of the given picture.  No sample depends on its neighbours.
     """
-    found = [_invert(model, target[i : i + 1], float(tolerance[i]), budget, damage) for i in range(len(target))]
+    found = [_invert(model, target[i : i + 1], float(tolerance[i]), budget, damages[i]) for i in range(len(target))]
     if not found:
         return Solution(target, target.new_zeros(0), torch.zeros(0, dtype=torch.int64), (), torch.zeros(budget, 0))
     return Solution(
