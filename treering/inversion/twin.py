@@ -55,7 +55,8 @@ def invert_with_twin(
     """Latents from ``target`` = E(x) ``[B, C, h, w]``, in at most ``budget`` iterations.
 
     ``tolerance``: residual ``[B]`` at which to stop.  ``damages``: one a picture; None is rounding alone.
-    ``evaluations`` counts both pictures' pairs of decoder and encoder; ``trace`` is that of the given picture.  No sample depends on its neighbours.
+    ``evaluations`` counts both pictures' pairs of decoder and encoder; ``trace`` is that of the given picture.
+    No sample depends on its neighbours.
     """
     found = [_invert(model, target[i : i + 1], float(tolerance[i]), budget, damages[i]) for i in range(len(target))]
     if not found:
