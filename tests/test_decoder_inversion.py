@@ -77,8 +77,12 @@ def test_a_model_whose_numbers_fail_is_not_trusted():
     assert trust.Profile(()).growth == math.inf
 
 
-def test_the_demo_is_trusted(model):
+def test_on_the_demo_it_is_the_former_default(model, pictures):
     assert profile(model).trusted
+    pixels = torch.from_numpy(images.to_float(pictures[1][None]))
+    plain, safe = (invert_decoder(model, pixels, METHODS[name]) for name in ("forward-step", "safeguarded"))
+    assert torch.equal(plain.value, safe.value)
+    assert plain.status == safe.status
 
 
 def test_the_probe_picture_is_the_same_every_time():

@@ -74,7 +74,7 @@ def _safeguarded(
     def residual(z: Tensor, rows: Tensor) -> Tensor:
         return decoder_residual(model, z, target[rows])
 
-    return solve(residual, target, method.forward, tolerance, plan.budget, plan.patience, plan.keep, method.accept)
+    return solve(residual, target, method.forward, tolerance, plan.budget, plan.patience, plan.keep)
 
 
 def _seen(pixels: Tensor) -> Damage | None:

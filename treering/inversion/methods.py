@@ -21,13 +21,11 @@ class Gradient:
 class Safeguarded:
     """Steps that the model itself vouches for.
 
-    Where the model's profile trusts them (:mod:`treering.inversion.trust`): forward steps, each of which counts
-    only if its residual is at most ``accept`` times the least before it.  Elsewhere: steps fitted to the picture's twin
-    (:mod:`treering.inversion.twin`), at two evaluations each.
+    Where the model's profile trusts them (:mod:`treering.inversion.trust`): ``forward`` steps.  Elsewhere: steps
+    fitted to the picture's twin (:mod:`treering.inversion.twin`), at two evaluations each.
     """
 
     forward: ForwardStep = field(default=ForwardStep(1.0))
-    accept: float = 0.7
 
 
 @dataclass(frozen=True)

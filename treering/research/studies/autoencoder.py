@@ -47,11 +47,12 @@ TILE, TILES = 128, 14
 FORMS: dict[str, Callable[[Pictures], Pictures]] = {"PNG": lambda p: p, "JPEG 75": lambda p: jpeg(p, 75)}
 PLANS = {
     "encoder": inversion.METHODS["encoder"],
-    "forward step, rho 1 (former default)": inversion.METHODS["forward-step"],
     "forward step, rho 0.5, 3": DecoderInversion(ForwardStep(0.5), 3),
     "safeguarded (default)": inversion.METHODS["safeguarded"],
 }
+FORMER = "forward step, rho 1 (former default)"
 OTHERS = {
+    FORMER: inversion.METHODS["forward-step"],
     "Barzilai-Borwein, 3": DecoderInversion(BarzilaiBorwein(), 3),
     "Anderson (3), 4": DecoderInversion(Anderson(3), 4, keep="best"),
 }
@@ -98,14 +99,14 @@ def autoencoder(model: LatentModel, keyring: Keyring, output: Path, count: int, 
 
 
 def _own(model: LatentModel, keyring: Keyring, count: int, note: Note) -> str:
-    names = ("encoder", "forward step, rho 1 (former default)", "safeguarded (default)")
+    plans = {name: (PLANS | OTHERS)[name] for name in ("encoder", FORMER, "safeguarded (default)")}
     rows: Rows = {}
     for i in range(count):
         seed = 2_500_000 + i
         true, picture = draw(model, keyring.noise(i % 3, seed), seed)
         for form, change in FORMS.items():
-            for name in names:
-                rows.setdefault((form, name), []).append(_read(model, keyring, PLANS[name], change(picture), true))
+            for name, plan in plans.items():
+                rows.setdefault((form, name), []).append(_read(model, keyring, plan, change(picture), true))
         note(f"picture {i + 1} of {count}")
     header = ("picture", "method", "NMSE dB, median", "worst", "log10 p, median", "worst", "evaluations")
     table = [_own_row(*key, np.array(values)) for key, values in sorted(rows.items(), key=lambda row: row[0][0])]
