@@ -68,7 +68,7 @@ def main() -> None:
 
 def _study(given: argparse.Namespace) -> str:
     module = import_module(f"{__package__}.studies.{given.name}")
-    if given.name in ("speed", "pictures"):  # which need no model here
+    if given.name in ("speed", "pictures", "kills"):  # which need no model here
         return str(getattr(module, given.name)(given.output, given.count))
     if given.name == "sizes":
         return str(module.sizes(given.output, given.device, given.count, _note))

@@ -17,6 +17,7 @@ STUDIES = {
     "speed": (1000, "seconds and memory of whole processes"),
     "pictures": (200, "reading of pictures: the dearest files, damage that goes unnoticed, threads"),
     "batching": (3, "pictures that go through a network together: seconds, and whether any bit changes"),
+    "kills": (100, "what kill -9 of embed and verify leaves behind: pictures, rows, results"),
     "sizes": (1, "decoder inversion at the sizes of published models, with random weights"),
 }
 """Every study, how many pictures (or calls) it takes unless told otherwise, and what it measures."""
