@@ -14,11 +14,12 @@ from treering.errors import TreeringError
 from treering.marks import keyring_file
 from treering.marks.bounds import MAX_CLASSES, Size
 from treering.marks.keyring import Keyring
-from treering.marks.patterns import KINDS, PAPER_TABLE, Pattern
+from treering.marks.patterns import KINDS, PAPER_TABLE, SYNC_SHARE, Pattern
 
 from .console import Failure, emit, say, shown
 from .options import (
     Channels,
+    FiniteRange,
     ModelChoice,
     ParamType,
     Rings,
@@ -98,6 +99,14 @@ Patterns:
     show_default=f"{_DEFAULT.inner}-{_DEFAULT.outer}, or 1-6 for paper",
     help="First and last ring.",
 )
+@click.option(
+    "--sync",
+    type=FiniteRange(0, 1),
+    metavar="SHARE",
+    show_default=f"{SYNC_SHARE} for noise, else 0",
+    help="Share of the first channel's values that all classes have in common: by it a mirrored, turned or cropped "
+    "picture is put right, whatever the number of classes.",
+)
 @_with_name("demo")
 @click.option("--public", is_flag=True, help="Mark it as public: for demonstrations, as it hides nothing.")
 @force_option("Replace a keyring. The old secret is destroyed, and marks made with it can never be read again.")
@@ -109,6 +118,7 @@ def new(
     channels: tuple[int, ...] | None,
     noise_channels: tuple[int, ...] | None,
     rings: tuple[int, int] | None,
+    sync: float | None,
     model: str | None,
     download: bool,
     public: bool,
@@ -118,7 +128,7 @@ def new(
     """As its help says, which lists the patterns."""
     named = output or user_keyring()
     old, path = _replaced(named, force), _target(named)
-    chosen = _pattern(pattern, channels, noise_channels, rings)
+    chosen = _pattern(pattern, channels, noise_channels, rings, sync)
     keyring = Keyring.new(
         pattern=chosen,
         classes=classes or (len(PAPER_TABLE) if pattern == "paper" else Keyring.classes),
@@ -156,13 +166,20 @@ def _replaced(path: Path, force: bool) -> str | None:
 
 
 def _pattern(
-    kind: str, channels: tuple[int, ...] | None, noise_channels: tuple[int, ...] | None, rings: tuple[int, int] | None
+    kind: str,
+    channels: tuple[int, ...] | None,
+    noise_channels: tuple[int, ...] | None,
+    rings: tuple[int, int] | None,
+    sync: float | None,
 ) -> Pattern:
     """The pattern asked for; what is left open is as in the library, or as the paper has it."""
     paper = kind == "paper"
     inner, outer = rings or ((1, 6) if paper else (_DEFAULT.inner, _DEFAULT.outer))
     settings: dict[str, Any] = {"inner": inner, "outer": outer, "noise_channels": noise_channels or ()}
-    return Pattern(kind=kind, channels=channels or ((0,) if paper else _DEFAULT.channels), **settings)
+    chosen = channels or ((0,) if paper else _DEFAULT.channels)
+    settings["sync_share"] = (SYNC_SHARE if kind == "noise" else 0.0) if sync is None else sync
+    settings["sync_channels"] = (noise_channels or chosen)[:1]
+    return Pattern(kind=kind, channels=chosen, **settings)
 
 
 def _model_settings(name: str | None, download: bool) -> dict[str, Any]:
@@ -222,7 +239,9 @@ def _extras(keyring: Keyring) -> dict[str, str]:
 
 def _describe(pattern: Pattern) -> str:
     noise = f", noise in channels {_commas(pattern.noise_channels)}" if pattern.noise_channels else ""
-    return f"{pattern.kind}, channels {_commas(pattern.channels)}, rings {pattern.inner}-{pattern.outer}{noise}"
+    common = f", {pattern.sync_share:.0%} of channel {_commas(pattern.sync_channels)} common to all classes"
+    sync = common if pattern.sync_share else ""
+    return f"{pattern.kind}, channels {_commas(pattern.channels)}, rings {pattern.inner}-{pattern.outer}{noise}{sync}"
 
 
 @command.command(short_help="Print where your keyring lies.")

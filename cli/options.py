@@ -265,7 +265,7 @@ def decoder_inversion(method: str, iterations: int | None) -> DecoderInversion:
     return inversion.method(method).with_budget(iterations)
 
 
-def _check_iterations(method: str, iterations: int | None) -> None:
+def _check_iterations(method: str | None, iterations: int | None) -> None:
     if method == "encoder" and iterations is not None:
         raise click.UsageError("The method encoder has no iterations; leave --iterations out.")
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,7 +153,13 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     elif what == "torn-row":
         monkeypatch.setattr(Manifest, "_put", tear)
     else:
-        monkeypatch.setattr(Manifest, "_forget", die)
+        monkeypatch.setattr(Manifest, "_put", finish)
+
+
+def finish(manifest: Manifest, note: Any, put: Callable[..., None] = Manifest._put) -> None:
+    """The whole row."""
+    put(manifest, note)
+    raise Killed
 
 
 def tear(manifest: Manifest, note: object) -> None:

@@ -6,16 +6,21 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from treering import inversion
 from treering.errors import InputError
 from treering.marks import fourier
 from treering.marks.keyring import plain_noise
+from treering.models.schedule import probe
+from treering.pictures import images
 from treering.reading import lattice as grid
 from treering.reading import search
 from treering.reading.lattice import FINE, LEFT_OVER, Fine, Prior, affine, linear, wide
+from treering.reading.offset import Turned, measure
 from treering.reading.search import confirm
 from treering.reading.spectra import Template, coefficients, scores
 from treering.research.changes import POSES
@@ -224,7 +229,7 @@ def test_the_noise_of_another_reading_size_and_frame() -> None:
     whole = wide(0.7, 1.2)
     part = whole.part(grid.nearest(whole, [(0, 1), (90, 1)])[1], frame)
     template = Template.of(channel, frequency, key, (32, 32))
-    best = search.search(noise, template, part, keep=2, frame=affine(frame, np.zeros(2)))[0]
+    best = search.search(noise, template, part, keep=2, frame=search.Frame(affine(frame, np.zeros(2))))[0]
     assert np.abs(corners(best.affine) - corners(truth)).max() < 0.05
     assert best.log10_corrected < -6
     m = coefficients(noise, channel, frequency, best.within, (32, 32))
@@ -249,6 +254,57 @@ def test_confirm_finds_what_is_left_over() -> None:
     still = confirm(rng.standard_normal((4, 32, 32)).astype(np.float32), template, first, LEFT_OVER)
     assert still.log10_weight < first.log10_weight  # never better than what it came from
     assert still.log10_corrected > -1
+
+
+# ------------------------------------------------------------------------------------------ noise against pixels
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(-1, 1), st.floats(-1, 1), st.booleans(), st.floats(-180, 180), st.floats(0.5, 1.7))
+def test_an_offset_of_the_noise_moves_poses_of_pixels(
+    down: float, across: float, mirror: bool, angle: float, span: float
+) -> None:
+    pixels = affine(linear(mirror, angle, span), np.array([0.1, -0.2]))
+    made, read = (np.array([down, across]) / size for size in (32, 24))
+    noise = pixels.copy()  # noise lies at pixels + offset in both frames
+    noise[:, 2] += read - pixels[:, :2] @ made
+    undone = affine(linear(False, 90.0, 1.0), np.zeros(2))
+    found = search.Frame(undone, (down, across)).pixels(noise, (32, 32), (24, 24))
+    assert np.allclose(found, grid.chain(undone, pixels))
+
+
+def test_the_offset_is_measured() -> None:
+    rng = np.random.default_rng(8)
+    channel, frequency = points((4, 32, 32))
+    readings = []
+    for matrix in (linear(False, 180.0, 1.0), linear(True, 180.0, 1.0), linear(False, 90.0, 1.0)):
+        truth, key = affine(matrix, np.zeros(2)), values(rng, len(channel))
+        moved = truth.copy()
+        moved[:, 2] += (np.eye(2) - matrix) @ (np.array([0.35, -0.2]) / 32)
+        noise = posed(channel, frequency, key, (4, 32, 32), (32, 32), moved)
+        readings.append(Turned(noise, Template.of(channel, frequency, key, (32, 32)), truth))
+    assert measure(readings) == pytest.approx((0.35, -0.2), abs=0.07)
+    for one in readings[:1]:
+        with pytest.raises(InputError, match="Too few marks"):
+            measure([Turned(rng.standard_normal((4, 32, 32)).astype(np.float32), one.template, one.truth)])
+
+
+def test_a_flipped_picture_of_the_demo_is_found_where_it_is(model, keyring, pictures) -> None:
+    schedule, f = probe(model.scheduler(), 5), model.denoiser([""])
+    channel, frequency = points((4, 32, 32))
+    template = Template.of(channel, frequency, keyring.values([1])[0], (32, 32))
+    readings = []
+    for name in ("quarter turn", "flip"):
+        changed, truth = POSES[name](pictures[1], np.random.default_rng(0))
+        latent = model.encode(torch.from_numpy(images.to_float(changed[None])))
+        noise = inversion.invert_sampler(schedule, f, latent)[0].numpy()
+        readings.append(Turned(noise, template, truth))
+    offset = measure(readings)
+    best = search.search(noise, template, wide(0.9, 1.1), keep=1, frame=search.Frame(offset=offset))[0]
+    assert best.log10_corrected < -6
+    assert np.abs(corners(best.affine) - corners(truth)).max() * 256 < 3.5
+    plain = search.search(noise, template, wide(0.9, 1.1), keep=1)[0]
+    assert np.abs(corners(plain.affine) - corners(truth)).max() * 256 > 3.5
 
 
 # ------------------------------------------------------------------------------------------ validity

@@ -11,10 +11,10 @@ from typing import Literal
 
 from .errors import InputError
 
-METHODS = ("encoder", "gradient", "forward-step", "inertial-km", "adam", "adam-fixed", "anderson")
+METHODS = ("safeguarded", "encoder", "gradient", "forward-step", "inertial-km", "adam", "adam-fixed", "anderson")
 """Names of the ways to invert a decoder; what they are is in :mod:`treering.inversion`."""
 
-METHOD = "forward-step"
+METHOD = "safeguarded"
 """The way to invert a decoder unless another is named."""
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -25,6 +25,12 @@ STEPS, GUIDANCE = 20, 3.0
 
 FPR = 1e-6
 """False-positive rate up to which a mark is named."""
+
+EFFORTS = ("fast", "normal", "max")
+"""How much is done to find a mark, each with its plan of stages in :mod:`treering.reading.plan`."""
+
+EFFORT, SINGLE = "normal", "single"
+"""The effort unless another is named; and one reading by a named decoder inversion."""
 
 Scheme = Literal["naive", "fixed-point"]
 SCHEMES: tuple[Scheme, ...] = ("naive", "fixed-point")
@@ -56,13 +62,14 @@ class Sampling:
 class Reading:
     """How marks are read.
 
-    ``method`` and ``iterations``: decoder inversion (None: the method's own budget).  ``scheme`` and ``steps``: noise
-    inversion (None: the keyring's steps).  ``fpr``: the p-value up to which a mark is named, after correction for all
-    that was searched.  ``keys``: classes to search (None: all of the keyring).  ``prompt`` and ``guidance``: empty and
-    1, unless the prompt is known.  Raises ``InputError`` for values that cannot be.
+    ``effort``: how much is done (None: normal, or a single reading if only a decoder or noise inversion is named).
+    ``method`` and ``iterations``: decoder inversion (None: the default and its own budget).  ``scheme`` and ``steps``:
+    noise inversion (None: the keyring's steps).  ``fpr``: the p-value up to which a mark is named, after correction
+    for all that was searched.  ``keys``: classes to search (None: all of the keyring).  ``prompt`` and ``guidance``:
+    empty and 1, unless the prompt is known.  Raises ``InputError`` for values that cannot be.
     """
 
-    method: str = METHOD
+    method: str | None = None
     iterations: int | None = None
     scheme: Scheme = "naive"
     fpr: float = FPR
@@ -70,9 +77,18 @@ class Reading:
     prompt: str = ""
     guidance: float = 1.0
     steps: int | None = None
+    effort: str | None = None
+
+    @property
+    def way(self) -> str:
+        """The plan: the effort, or a single reading where only a decoder or noise inversion is named."""
+        single = self.method is not None or self.iterations or self.steps or self.scheme != "naive"
+        return self.effort or (SINGLE if single else EFFORT)
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
+        if self.effort not in (None, SINGLE, *EFFORTS):
+            raise InputError(f"There is no effort {self.effort!r}: use one of {', '.join(EFFORTS)}.")
+        if self.method is not None and self.method not in METHODS:
             raise InputError(f"There is no method {self.method!r}: use one of {', '.join(METHODS)}.")
         if self.scheme not in SCHEMES:
             raise InputError(f"There is no scheme {self.scheme!r}: use one of {', '.join(SCHEMES)}.")

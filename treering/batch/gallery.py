@@ -48,8 +48,6 @@ class Gallery:
         rows = None if manifest is None else Manifest(manifest)
         for place in {folder, *([manifest.parent] if manifest else [])}:
             files.clean(place)
-        if rows:
-            rows.mend()
         names = _numbered(folder, count, rows) if numbered else (output,)
         if rows:
             rows.check(names[0], force or numbered)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +74,10 @@ def _head(one: Loaded, settings: str) -> Line:
     return {"file": one.item.name, "sha256": one.digest, "settings": settings}
 
 
-def _finite(line: Line) -> Line:
+def _finite(value: Any) -> Any:
     """JSON knows no infinity and no NaN: they become null."""
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value

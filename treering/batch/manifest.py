@@ -63,28 +63,31 @@ class Manifest:
         self._file = Path(os.path.realpath(path)) if path.is_symlink() else path
         self._lock = self._file.with_name(f".{self._file.name}.lock")
 
-    def mend(self) -> None:
-        """Finish what a process that was stopped had begun; raises ``InputError`` where rows cannot be added."""
+    def mend(self) -> list[list[str]]:
+        """Finish what a process that was stopped had begun; the rows then, and no half of one that others write.
+
+        Raises ``InputError`` where rows cannot be added.
+        """
         if not self._file.parent.is_dir():
             raise InputError(f"{self.path} cannot be written: its folder does not exist.")
-        if self._lock.exists():
-            with files.held(self._lock) as handle:
-                self._mend(handle)
-                self._forget(handle)
-        self._rows()
+        with files.held(self._lock) as handle:
+            self._mend(handle)
+            rows = self._rows()
+            self._forget(handle)
+        return rows
 
     def check(self, picture: Path, force: bool) -> None:
         """Refuse, before any work, a picture whose row cannot be added; raises ``InputError``."""
         if os.path.realpath(self.path) == os.path.realpath(picture):
             raise InputError(f"{self.path} cannot be both a picture and the manifest.")
         name = self._name(picture)
-        if not force and any(row[:1] == [name] for row in self._rows()):
+        if not force and any(row[:1] == [name] for row in self.mend()):
             raise InputError(f"{self.path} has a row for {name} already; use --force.")
 
     def named(self, folder: Path) -> list[str]:
         """Names of the pictures in this folder that have a row, whether they are still there or not."""
         start = self._name(folder / "x")[:-1]
-        names = (row[0] for row in self._rows() if row and row[0].startswith(start))
+        names = (row[0] for row in self.mend() if row and row[0].startswith(start))
         return [name.removeprefix(start) for name in names]
 
     def add(
@@ -119,7 +122,7 @@ class Manifest:
         if note := _noted(handle):
             if sentence := self._finish(note):
                 self.mended.append(sentence)
-            elif note.new and _is_empty(self._picture(note)):  # a claimed name, where there are no hard links
+            elif note.new and _is_claim(self._picture(note)):
                 self._picture(note).unlink()
         with files.explained(self._lock):
             os.ftruncate(handle, 0)
@@ -238,9 +241,10 @@ def _digest(pixels: Pixels) -> str:
     return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
-def _is_empty(path: Path) -> bool:
+def _is_claim(path: Path) -> bool:
+    """Whether this is a name that was claimed for a picture and no more, where there are no hard links."""
     try:
-        return path.is_file() and not path.stat().st_size
+        return path.suffix == ".png" and path.is_file() and not path.stat().st_size
     except OSError:
         return False
 

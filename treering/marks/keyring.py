@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -116,7 +116,9 @@ class Keyring:
 
     @classmethod
     def new(cls, **settings: Any) -> Keyring:
-        """A keyring with a fresh secret from the operating system."""
+        """A keyring with a fresh secret from the operating system, and a synchronisation part unless told otherwise."""
+        if settings.get("derivation", 2) == 2:
+            settings.setdefault("pattern", Pattern.synchronised())
         return cls(secrets.token_bytes(streams.SECRET_BYTES), **settings)
 
     @classmethod
@@ -210,13 +212,13 @@ class Keyring:
     def _marks(self, marks: Sequence[tuple[int, int]], cells: Cells, variant: int = 0) -> Complexes:
         """Values of marks (class, nonce), complex ``[R, D]``."""
         keys = [key for key, _ in marks]
-        if not all(0 <= key < MAX_CLASSES for key in keys):
+        if keys and not (min(keys) >= 0 and max(keys) < MAX_CLASSES):
             raise InputError(f"Classes are numbers from 0 to {MAX_CLASSES - 1}.")
 
         def source(cells: Cells, real: bool) -> Complexes:
             if self.derivation == 1:
                 return streams.draw_first(self.secret, keys, self.pattern.first_order(cells), real)
-            drawn = streams.draw(self._seeds(marks), _places(cells))
+            drawn = streams.draw(streams.mark_seeds(self.secret, marks), _places(cells))
             return drawn.real * np.sqrt(2) + 0j if real else drawn
 
         values = self.pattern.values(cells, keys, source)
@@ -224,14 +226,6 @@ class Keyring:
         if common.any():
             values[:, common] = self._common(cells, variant)[common]
         return values
-
-    def _seeds(self, marks: Sequence[tuple[int, int]]) -> list[bytes]:
-        key, seed, seeds = -1, b"", []
-        for one, nonce in marks:
-            if one != key:  # a class has one seed, whatever the number of its nonces
-                key, seed = one, streams.class_seed(self.secret, one)
-            seeds.append(streams.mark_seed(seed, nonce))
-        return seeds
 
     def _common(self, cells: Cells, variant: int) -> Complexes:
         if not 0 <= variant < self.variants:
@@ -296,25 +290,17 @@ class Keyring:
     def _blocks(self, keys: Keys, rows: int, cells: Cells) -> Iterator[tuple[Sequence[int], Sequence[int], Complexes]]:
         for start in range(0, len(keys) * self.nonces, rows):
             places = range(start, min(start + rows, len(keys) * self.nonces))
-            marks = [(int(keys[i // self.nonces]), i % self.nonces) for i in places]
-            yield [key for key, _ in marks], [nonce for _, nonce in marks], self._marks(marks, cells)
+            classes = [int(keys[i // self.nonces]) for i in places]
+            nonces = [i % self.nonces for i in places]
+            yield classes, nonces, self._marks(list(zip(classes, nonces, strict=True)), cells)
 
-    def match(
-        self,
-        noise: Tensor,
-        keys: Keys | None = None,
-        size: Size | None = None,
-        blocks: Iterable[tuple[Sequence[int], Complexes]] | None = None,
-    ) -> list[Match]:
-        """The best of these classes for every noise ``[B, C, h, w]``, by the pattern's own test.
-
-        ``blocks``: what :meth:`blocks` gives for them, where it is at hand already.
-        """
+    def match(self, noise: Tensor, keys: Keys | None = None, size: Size | None = None) -> list[Match]:
+        """The best of these classes for every noise ``[B, C, h, w]``, by the pattern's own test."""
         from . import fourier
 
         cells = self.cells(size)
         coefficients = fourier.coefficients(noise.cpu(), cells)
-        return self.pattern.match(coefficients, cells, blocks or self.blocks(keys, cells=cells))
+        return self.pattern.match(coefficients, cells, self.blocks(keys, cells=cells))
 
     # ---------------------------------------------------------------------------------- file
 

@@ -83,8 +83,11 @@ def _create(keyring: Keyring, path: Path, overwrite: bool) -> None:
     keyring.check()  # rings and channels that do not fit are refused before anything is written
     if os.path.lexists(path) and not overwrite:
         raise FileExistsError
-    with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        files.make_folder(path.parent)
+    except InputError as error:
+        cause = error.__cause__
+        raise (_unwritten(path, cause) if isinstance(cause, OSError) else KeyringError(str(error))) from cause
     try:
         files.write(path, _bytes(keyring), overwrite=overwrite, private=True)
     except FileExistsError:  # for the callers, who differ in what they do then

@@ -42,6 +42,10 @@ class Source(Protocol):
         """Standard complex normals, or real ones of variance 1."""
 
 
+SYNC_SHARE = 0.75
+"""Share of the first channel that all classes of a new keyring have in common, so that any pose can be found."""
+
+
 @dataclass(frozen=True)
 class Pattern:
     """Where and how a mark is written.
@@ -72,8 +76,8 @@ class Pattern:
             self._check_synchronisation()
 
     def _check_numbers(self) -> None:
-        if not (_is_whole(self.inner) and _is_whole(self.outer)) or max(abs(self.inner), abs(self.outer)) > MAX_RING:
-            raise InputError(f"The rings of a pattern are whole numbers up to {MAX_RING}.")
+        if not (_is_whole(self.inner) and _is_whole(self.outer) and 0 <= self.inner <= self.outer <= MAX_RING):
+            raise InputError(f"The rings of a pattern are whole numbers to {MAX_RING}, the first not above the last.")
         if not _is_number(self.weight) or abs(self.weight) > 16:
             raise InputError("The weight of a pattern is a number from -16 to 16.")
         if not _is_number(self.sync_share) or not 0 <= self.sync_share <= 1:
@@ -88,6 +92,11 @@ class Pattern:
             raise InputError("Only channels that carry noise can hold a synchronisation part.")
         if self.sync_share == 1 and set(self.sync_channels).issuperset(c.channel for c in self.carriers()):
             raise InputError("The synchronisation part leaves no values for the classes.")
+
+    @classmethod
+    def synchronised(cls) -> Pattern:
+        """What new keyrings have: independent values, and a part common to all classes by which a pose is found."""
+        return cls(sync_share=SYNC_SHARE)
 
     @classmethod
     def paper(cls) -> Pattern:
@@ -281,7 +290,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _channels(name: str, value: Any) -> tuple[int, ...]:

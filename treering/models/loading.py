@@ -70,14 +70,14 @@ def load(name: str = DEFAULT, device: str = "cpu", dtype: str = "float32", downl
 
 @contextlib.contextmanager
 def _told(start: str) -> Iterator[None]:
-    """Whatever goes wrong within, as one ``ModelError``; a library's Rust parts even raise what is no Exception."""
+    """Whatever goes wrong within, as one ``ModelError``; what Rust parts of a library raise is no Exception."""
     try:
         yield
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
     except ModelError as error:
         raise ModelError(str(error) if str(error).startswith("The model ") else f"{start}{error}") from error
     except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise  # Ctrl-C
         raise ModelError(f"{start}{first_line(error)}") from error
 
 
@@ -99,6 +99,7 @@ def _from_folder(name: str, folder: Path, built_in: BuiltIn | None) -> LatentMod
         scheduler.from_pretrained(places["scheduler"], local_files_only=True),
         folder,
         built_in.captions if built_in else None,
+        built_in.offset if built_in else (0.0, 0.0),
     )
 
 

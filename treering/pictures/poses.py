@@ -85,6 +85,17 @@ def undo(pixels: NDArray[np.uint8], pose: Pose, size: Size) -> tuple[NDArray[np.
     return _warp(pixels, pose.matrix(size, _size(pixels)), size)
 
 
+def undo_affine(pixels: NDArray[np.uint8], affine: Matrix, size: Size) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """As :func:`undo`, for any affine map ``[2, 3]`` from as made to as given, sheared ones too.
+
+    The map takes positions (y, x) in shares of each frame (a side is 1), the origin in the centre.
+    """
+    given, made = np.array(_size(pixels)), np.array(size)
+    linear = affine[:, :2] * given[:, None] / made
+    offset = _centre(_size(pixels)) + affine[:, 2] * given - linear @ _centre(size)
+    return _warp(pixels, np.column_stack([linear, offset]), size)
+
+
 def apply(
     pixels: NDArray[np.uint8], pose: Pose, size: Size, fill: tuple[int, int, int] | None = (0, 0, 0)
 ) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Detect: which rooms do what, in which order, and nothing else."""
+"""Detect: pictures through the stages of a plan, to answers."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from ..errors import InputError
 from ..inversion import DecoderInversion
 from ..marks.keyring import Keyring
 from ..models import LatentModel
-from ..models.schedule import Schedule, probe
 from ..pictures import images
-from ..settings import Reading
+from ..settings import METHOD
+from ..settings import Reading as Settings
 from ..types import Answer, Detection, Match, Solution
-from .assessable import unreadable
-
-ROWS = 8
-"""Pictures that go through the networks together on a GPU."""
-
-KEPT = 1 << 28
-"""Bytes of values that are kept from picture to picture; those of larger searches are made anew for each batch."""
+from . import plan as plans
+from .assessable import reason
+from .plan import EFFORTS, Outcome
+from .record import Reading
+from .search import Candidate
+from .stages import Given, Stage
+from .tools import Tools
 
 
 class Detector:
     """Reads marks of one keyring from pictures.
 
-    ``settings``: how; ``changes`` are its fields by name.  ``method`` may also be a plan of decoder inversion.
+    ``settings``: how; ``changes`` are its fields by name.  ``method`` may also be a plan of decoder inversion; where
+    one is named without an effort, a picture is read once, by it.  ``every``: all stages are run, whatever is found.
     Raises ``ModelError`` if the keyring's marks do not fit the model.
     """
 
@@ -43,54 +44,52 @@ class Detector:
         self,
         model: LatentModel,
         keyring: Keyring,
-        settings: Reading | None = None,
+        settings: Settings | None = None,
         *,
         method: str | DecoderInversion | None = None,
+        every: bool = False,
         **changes: Any,
     ) -> None:
         keyring.check_fits(model)
-        if isinstance(method, str):
-            changes["method"] = method
-        self.model, self.keyring = model, keyring
-        self.settings = replace(settings or Reading(), **changes)
+        if method is not None:
+            changes["method"] = method if isinstance(method, str) else METHOD
+        self.model, self.keyring, self.every = model, keyring, every
+        self.settings = replace(settings or Settings(), **changes)
         keyring.check_classes(self.settings.keys)
-        self.plan = method if isinstance(method, DecoderInversion) else _plan(self.settings)
+        self.plan = method if isinstance(method, DecoderInversion) else _inversion(self.settings)
+        self.tools = Tools(model, keyring, self.settings, self.plan)
 
-    @cached_property
-    def schedule(self) -> Schedule:
-        """The sampler's steps."""
-        return probe(self.model.scheduler(), self.settings.steps or self.keyring.steps)
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What is done to a picture, cheap first."""
+        return EFFORTS[self.settings.way]
 
     @cached_property
     def _fingerprint(self) -> str:
         return f"{self.model.name}:{self.model.fingerprint}"
 
-    @cached_property
-    def _values(self) -> list[Any] | None:
-        """Values of all classes that are searched, made once for all pictures; None where they take too much memory."""
-        keys = range(self.keyring.classes) if self.settings.keys is None else self.settings.keys
-        count = len(keys) * self.keyring.nonces * len(self.keyring.cells().count)  # complex128, 16 bytes each
-        return list(self.keyring.blocks(keys)) if 16 * count <= KEPT else None
+    # ------------------------------------------------------------------------- one reading, by hand
 
     def latent(self, pictures: NDArray[np.uint8]) -> Solution:
-        """Pictures uint8 ``[B, H, W, 3]`` to latents."""
+        """Pictures uint8 ``[B, H, W, 3]`` to latents, by the settings' decoder inversion."""
         pixels = torch.from_numpy(images.to_float(pictures))
         return inversion.invert_decoder(self.model, pixels, self.plan)
 
     def noise(self, latent: Tensor) -> Tensor:
-        """Latents to noise, both ``[B, C, h, w]``."""
-        f = self.model.denoiser([self.settings.prompt] * len(latent), self.settings.guidance)
-        return inversion.invert_sampler(self.schedule, f, latent, self.settings.scheme)
+        """Latents to noise, both ``[B, C, h, w]``, in the settings' or the keyring's steps."""
+        return self.tools.back(latent, self.settings.steps or self.keyring.steps).value
 
     def match(self, noise: Tensor) -> list[Match]:
         """Noise ``[B, C, h, w]`` against the keyring."""
-        return self.keyring.match(noise, self.settings.keys, blocks=self._values)
+        return self.keyring.match(noise, self.settings.keys)
+
+    # -------------------------------------------------------------------------------------- answers
 
     def __call__(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
         """One result a picture uint8 ``[B, H, W, 3]``; it does not depend on the others.
 
         ``notes``: what to say beside each result.  On a GPU several pictures go through the networks
-        together: then they are independent up to rounding, and ``seconds`` is their mean.
+        together: then they are independent up to rounding.
         """
         wanted = (*self.keyring.image_size, 3)
         if np.ndim(pictures) != 4 or tuple(pictures.shape[1:]) != wanted or pictures.dtype != np.uint8:
@@ -99,7 +98,7 @@ class Detector:
                 f"Pictures must be uint8 [B, {wanted[0]}, {wanted[1]}, 3], not {given}; "
                 "images.read(path, keyring.image_size) makes them fit."
             )
-        rows = 1 if self.model.device.type == "cpu" else ROWS
+        rows = self.model.batching.rows("detect")
         results: list[Detection] = []
         for i in range(0, len(pictures), rows):
             results += self._detect(pictures[i : i + rows], notes[i : i + rows])
@@ -107,39 +106,80 @@ class Detector:
 
     def _detect(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]]) -> list[Detection]:
         started = time.perf_counter()
-        solution = self.latent(pictures)
-        noise = self.noise(solution.value)
-        reasons = unreadable(pictures, solution, noise)
-        matches = self.match(torch.nan_to_num(noise, 0.0, 0.0, 0.0))
-        seconds = round((time.perf_counter() - started) / len(pictures), 3)
+        readings = [self.tools.reading(picture) for picture in pictures]
+        first = self.stages[0]
+        if isinstance(first, Given):  # the one stage that every picture goes through
+            self.tools.prepare(readings, first.method, first.count(self.tools))
+        together = (time.perf_counter() - started) / len(pictures)
         return [
-            self._result(match, solution, reasons[i], i, seconds, tuple(notes[i]) if i < len(notes) else ())
-            for i, match in enumerate(matches)
+            self._one(reading, together, tuple(notes[i]) if i < len(notes) else ())
+            for i, reading in enumerate(readings)
         ]
 
-    def _result(
-        self, match: Match, solution: Solution, reason: str | None, i: int, seconds: float, notes: tuple[str, ...]
-    ) -> Detection:
-        p = 10.0**match.log10_p if math.isfinite(match.log10_p) else 1.0
-        found = p <= self.settings.fpr  # holds whatever became of the numbers: p is of the values that there are
+    def _one(self, reading: Reading, before: float, notes: tuple[str, ...]) -> Detection:
+        started = time.perf_counter()
+        found = plans.run(self.stages, reading, self.tools, self.settings.fpr, self.every)
+        return self._result(reading, found, round(before + time.perf_counter() - started, 3), notes)
+
+    def _answer(self, reading: Reading, found: Outcome) -> tuple[Answer, str | None]:
+        limit = math.log10(self.settings.fpr)
+        if found.log10_class <= limit:  # holds whatever became of the numbers: p is of the values that there are
+            return Answer.KEY, None
+        if self.tools.values.synchronised and found.log10_keyring <= limit:
+            return Answer.KEYRING, None
+        why = reason(reading)
+        return (Answer.NOT_ASSESSABLE, why) if why else (Answer.NONE, None)
+
+    def _result(self, reading: Reading, found: Outcome, seconds: float, notes: tuple[str, ...]) -> Detection:
+        answer, why = self._answer(reading, found)
+        decided = found.by_keyring if answer is Answer.KEYRING else found.by_class
+        match = found.by_class.finding.match or Match(0, 0.0, 0.0, 0.0)
         return Detection(
-            answer=Answer.KEY if found else Answer.NOT_ASSESSABLE if reason else Answer.NONE,
-            key=match.key if found else None,
-            p_value=p,
-            log10_p=match.log10_p,
+            key=match.key if answer is Answer.KEY else None,
+            p_value=_p(found.log10_class),
+            log10_p=found.log10_class,
+            answer=answer,
             best_key=match.key,
             z=match.z,
             classical_log10_p=match.classical_log10_p,
             model=self._fingerprint,
             keyring=self.keyring.id,
             method=self.plan.name,
-            evaluations=int(solution.evaluations[i]),
-            status=solution.status[i].name.lower(),
+            evaluations=sum(int(one.evaluations[0]) for one in reading.solutions.values()),
+            status=_status(reading),
             seconds=seconds,
-            reason=None if found else reason,
+            reason=why,
             notes=notes,
+            p_keyring=_p(found.log10_keyring),
+            log10_p_keyring=found.log10_keyring,
+            effort=self.settings.way,
+            stage=decided.stage,
+            pose=_pose(decided.finding.pose, self.tools.ratio) if answer in _FOUND else None,
+            box=decided.finding.box if answer in _FOUND else None,
+            stages=tuple(one.as_dict() for one in reading.done),
         )
 
 
-def _plan(settings: Reading) -> DecoderInversion:
-    return inversion.method(settings.method).with_budget(settings.iterations)
+_FOUND = (Answer.KEY, Answer.KEYRING)
+
+
+def _inversion(settings: Settings) -> DecoderInversion:
+    return inversion.method(settings.method or METHOD).with_budget(settings.iterations)
+
+
+def _p(log10_p: float) -> float:
+    return float(10.0**log10_p) if math.isfinite(log10_p) else 1.0
+
+
+def _status(reading: Reading) -> str:
+    """Of the last decoder inversion."""
+    return list(reading.solutions.values())[-1].status[0].name.lower()
+
+
+def _pose(pose: Candidate | None, ratio: float) -> dict[str, Any] | None:
+    """A pose for people and JSON; None as given."""
+    if pose is None:
+        return None
+    mirror, angle, scale, aspect, shift = pose.pose(ratio)
+    rounded = {"angle": round(angle, 2), "scale": round(scale, 4), "aspect": round(aspect, 4)}
+    return {"mirror": mirror, **rounded, "shift": [round(part, 4) for part in shift]}

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from scipy import special
 from torch import Tensor
 
 from ..errors import InputError
-from .lattice import FINE, Fine, Floats, Integers, Lattice, affine, chain, factors, invert, shift_of
+from .lattice import FINE, LEFT_OVER, Fine, Floats, Integers, Lattice, affine, chain, factors, shift_of
 from .spectra import Screen, Template, scores
 
 SURVIVORS = 1e3
@@ -37,11 +37,31 @@ _ROWS = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
+class Frame:
+    """What was undone in pixels before a noise was recovered, and how noise lies against pixels.
+
+    ``undone``: affine map ``[2, 3]`` from the frame that was read to the picture as given.  ``offset``: how far, (down,
+    across) in cells, a model's noise lies from its pixels; nothing for a picture as made, which is off both ways, but
+    a turned one is off by ``offset - turned offset``.  Measured once a model, with throw-away secrets.
+    """
+
+    undone: Floats = field(default_factory=lambda: np.eye(2, 3))
+    offset: tuple[float, float] = (0.0, 0.0)
+
+    def pixels(self, within: Floats, made: tuple[int, int], read: tuple[int, int]) -> Floats:
+        """The map of pixels, as made to as given, of a map of noises: latents of these heights and widths."""
+        before, after = (np.asarray(self.offset) / np.asarray(size) for size in (made, read))
+        matrix = within[:, :2]
+        moved = within[:, 2] + matrix @ before - after
+        return chain(self.undone, np.concatenate([matrix, moved[:, None]], 1))
+
+
+@dataclass(frozen=True, eq=False)
 class Candidate:
     """A pose and its score.
 
     ``affine``: the map ``[2, 3]`` from the picture as made to the picture as given, in shares, origin in the centre.
-    ``within``: the same to the frame that was searched, if something was undone in pixels before.  ``z``: score in
+    ``within``: the same from the noise as made to the noise that was searched: where to read classes.  ``z``: score in
     standard deviations.  ``log10_weight``: share of the error budget of this hypothesis and all finer ones that start
     from it; half of it is its own.
     """
@@ -83,24 +103,25 @@ def search(
     template: Template,
     lattice: Lattice,
     keep: int = 6,
-    fine: Fine | None = None,
+    fine: Fine = FINE,
     covered: NDArray[np.bool_] | None = None,
-    frame: Floats | None = None,
+    frame: Frame | None = None,
 ) -> list[Candidate]:
     """The ``keep`` best poses that differ, best first by p / w, each refined.
 
     ``noise``: recovered, float32 ``[C, h, w]``.  ``covered``: cells that count, ``[h, w]``; the others (flat, black
-    corners) are set to zero.  ``frame``: linear part that was undone in pixels before the noise was recovered, of
-    which ``lattice`` is a part (:meth:`Lattice.part`).  The least ``log10_corrected`` of one search of a whole lattice,
-    or of all its parts together, is a valid p-value for these values under any pose.  A noise that holds nothing
-    (zero, or not finite) gives no candidate.
+    corners) are set to zero.  ``frame``: what was undone in pixels before, with ``lattice`` the part of a lattice that
+    is searched there (:meth:`Lattice.part`).  The least ``log10_corrected`` of one search of a whole lattice, or of all
+    its parts together, is a valid p-value for these values under any pose.  A noise that holds nothing (zero, or not
+    finite) gives no candidate.
     """
     noise = masked(noise, covered)
     if not len(lattice) or not np.isfinite(noise).all() or not noise.any():
         return []
     found = distinct(lattice, *screen(noise, template, lattice), keep)
-    candidates = [_candidate(noise, template, lattice, warp, shift, frame) for warp, shift in found]
-    finer = (refine(noise, template, one, fine or FINE, lattice.ratio) for one in candidates)
+    frame = frame or Frame()
+    candidates = (_candidate(noise, template, lattice, warp, shift) for warp, shift in found)
+    finer = (refine(noise, template, one, fine, frame, lattice.ratio) for one in candidates)
     return sorted(finer, key=lambda one: one.level)
 
 
@@ -218,39 +239,48 @@ def distinct(lattice: Lattice, warp: Integers, shift: Integers, level: Floats, k
 
 
 def _candidate(
-    noise: NDArray[np.float32], template: Template, lattice: Lattice, warp: int, shift: Integers, frame: Floats | None
+    noise: NDArray[np.float32], template: Template, lattice: Lattice, warp: int, shift: Integers
 ) -> Candidate:
     moved = (lattice.step * shift).astype(np.float64)
     z = float(scores(noise, template, lattice.matrix[warp][None], moved[None])[0, 0])
     weight = float(lattice.log_weight(np.array([warp]), shift[None])[0])
     within = affine(lattice.matrix[warp], moved)
-    return Candidate(within if frame is None else chain(frame, within), within, z, weight / math.log(10))
+    return Candidate(within, within, z, weight / math.log(10))
 
 
 def refine(
-    noise: NDArray[np.float32], template: Template, start: Candidate, fine: Fine, ratio: float = 1.0
+    noise: NDArray[np.float32],
+    template: Template,
+    start: Candidate,
+    fine: Fine,
+    frame: Frame,
+    ratio: float = 1.0,
 ) -> Candidate:
-    """The least p / w of a hypothesis and its fine points, in float64."""
+    """The least p / w of the hypothesis ``start.within`` and its fine points, in float64."""
     matrix = fine.warps(ratio) @ start.within[:, :2]  # [n, 2, 2]
     shift = shift_of(start.within) + fine.offsets()  # [m, 2]
     z = scores(noise, template, matrix, shift)
-    level = special.log_ndtr(-z) - fine.log_shares().reshape(z.shape)
-    i, j = np.unravel_index(int(level.argmin()), level.shape)
-    within = affine(matrix[i], shift[j])
-    frame = chain(start.affine, invert(start.within))
-    weight = start.log10_weight + float(fine.log_shares().reshape(z.shape)[i, j]) / math.log(10)
-    finer = Candidate(chain(frame, within), within, float(z[i, j]), weight)
-    return min(start, finer, key=lambda one: one.level)
+    shares = fine.log_shares()
+    i, j = np.unravel_index(int((special.log_ndtr(-z) - shares).argmin()), z.shape)
+    within, size = affine(matrix[i], shift[j]), (noise.shape[1], noise.shape[2])
+    weight = start.log10_weight + float(shares[i, j]) / math.log(10)
+    places = ((start.within, start.z, start.log10_weight), (within, float(z[i, j]), weight))
+    both = (Candidate(frame.pixels(w, template.size, size), w, height, log) for w, height, log in places)
+    return min(both, key=lambda one: one.level)
 
 
 def confirm(
-    noise: NDArray[np.float32], template: Template, undone: Candidate, fine: Fine, ratio: float = 1.0
+    noise: NDArray[np.float32],
+    template: Template,
+    undone: Candidate,
+    fine: Fine = LEFT_OVER,
+    offset: tuple[float, float] = (0.0, 0.0),
+    ratio: float = 1.0,
 ) -> Candidate:
     """The best left-over pose in the noise of a picture in which ``undone.affine`` was undone in pixels.
 
     Uncovered cells are to be set to zero before.  Its weight is a part of the weight of ``undone``, as it is reached
     from there alone.
     """
-    same = np.eye(2, 3)
-    start = Candidate(undone.affine, same, -math.inf, undone.log10_weight)
-    return refine(noise, template, start, fine, ratio)
+    start = Candidate(undone.affine, np.eye(2, 3), -math.inf, undone.log10_weight)
+    return refine(noise, template, start, fine, Frame(undone.affine, offset), ratio)

@@ -31,13 +31,14 @@ class Template:
 
     ``channels``: the latent's channels in use.  ``frequency``: int64 ``[U, 2]``, (down, across) in cycles a picture.
     ``values``: complex128 ``[C, U]``, with the origin in the centre of the picture and zero where a channel carries
-    nothing; ``used`` says where it does.
+    nothing; ``used`` says where it does.  ``size``: height and width of the latent as made.
     """
 
     channels: tuple[int, ...]
     frequency: Integers
     values: Complexes
     used: NDArray[np.bool_]
+    size: tuple[int, int]
 
     @classmethod
     def of(cls, channel: Integers, frequency: Integers, values: Complexes, size: tuple[int, int]) -> Template:
@@ -54,7 +55,7 @@ class Template:
             raise InputError("A template needs one value for each of its points, and at least one point.")
         dense = np.zeros(used.shape, np.complex128)
         dense[row, column] = values * _to_centre(frequency, size).conj()
-        return cls(tuple(int(c) for c in channels), points, dense, used)
+        return cls(tuple(int(c) for c in channels), points, dense, used, size)
 
 
 def coefficients(

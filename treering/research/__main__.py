@@ -77,7 +77,8 @@ def _study(given: argparse.Namespace) -> str:
     from .common import SECRET
 
     model = load(given.model, given.device)
-    keyring = Keyring(secret=SECRET, shape=model.shape, image_size=model.image_size, public=True)
+    # Values as in version 1, so that tables measured before there was a second one can be made again.
+    keyring = Keyring(SECRET, shape=model.shape, image_size=model.image_size, public=True, derivation=1)
     return str(getattr(module, given.name)(model, keyring, given.output, given.count, _note))
 
 

@@ -104,8 +104,12 @@ class Bench:
 
     @cached_property
     def keyring(self) -> Keyring:
-        """A keyring of public secret for this model, with treering's default pattern."""
-        return Keyring(secret=SECRET, shape=self.model.shape, image_size=self.model.image_size, public=True)
+        """A keyring of public secret for this model, with treering's default pattern.
+
+        Its values are derived as in version 1, so that rows measured before there was a second one go on.
+        """
+        size = self.model.image_size
+        return Keyring(secret=SECRET, shape=self.model.shape, image_size=size, public=True, derivation=1)
 
     @cached_property
     def pictures(self) -> Path:

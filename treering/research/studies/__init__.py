@@ -8,6 +8,7 @@ from __future__ import annotations
 
 STUDIES = {
     "methods": (12, "methods of decoder inversion: error and evidence, PNG and JPEG 75"),
+    "autoencoder": (24, "decoder inversion that can only help: the demo, and a trained autoencoder on photographs"),
     "patterns": (16, "patterns: evidence, diversity, what can be seen"),
     "accuracy": (500, "right class and false positives on fresh pictures"),
     "robustness": (24, "what a mark withstands"),
