@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from treering.settings import Reading
 
-from .console import FAILED, SOME_FAILED, Failure, NoAnswer, complain, emit, p_text, sentences, shown
+from .console import FAILED, SOME_FAILED, Failure, NoAnswer, complain, emit, p_text, sentences, shown, tell
 from .options import (
     ModelChoice,
     detector,
@@ -23,6 +22,7 @@ from .options import (
     model_options,
     reading_options,
 )
+from .terminal import standard_input
 
 if TYPE_CHECKING:
     from treering.marks.keyring import Keyring
@@ -113,16 +113,27 @@ class _Reader:
 
         if name != "-" and os.path.isdir(name):
             raise ImageError(f"{name} is a folder; check it with `treering verify {name}`.")
-        source = sys.stdin.buffer if name == "-" else Path(name)
+        source = _standard_input() if name == "-" else Path(name)
         label = "Standard input" if name == "-" else name
         picture = images.read(source, self.keyring.image_size, label)
         return self.detector(picture.pixels[None], [picture.notes])[0]
 
 
+def _standard_input() -> BinaryIO:
+    from treering.errors import ImageError
+
+    try:
+        return standard_input()
+    except OSError:
+        raise ImageError("Standard input is closed.") from None
+
+
 def _load(path: Path | None, model: ModelChoice, reading: Reading) -> _Reader:
     from treering.marks.keyring import Keyring
 
-    return _Reader(Keyring.load(keyring_path(path)), model, reading)
+    keyring = Keyring.load(keyring_path(path))
+    keyring.check_classes(reading.keys)  # before a model is loaded
+    return _Reader(keyring, model, reading)
 
 
 def _run(reader: _Reader, names: Sequence[str], as_json: bool) -> list[Detection | None]:
@@ -143,7 +154,7 @@ def _one(reader: _Reader, name: str, width: int, as_json: bool) -> Detection | N
     if as_json:
         emit({"file": name, **detection.as_dict()})
     else:
-        click.echo(f"{shown(name):<{width}}  {line(detection)}")
+        tell(f"{shown(name):<{width}}  {line(detection)}")
     return detection
 
 
