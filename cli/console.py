@@ -16,7 +16,7 @@ import click
 
 from treering.errors import TreeringError
 
-from .start import INTERRUPTED, TERMINATED, Terminated, stopped
+from .start import INTERRUPTED, TERMINATED, UNREAD, Terminated, stopped
 from .terminal import check_output, clear_line, on_terminal, shown, streams
 
 __all__ = [
@@ -59,8 +59,10 @@ class NoAnswer(Failure):
     exit_code = SOME_FAILED
 
 
-class Unread(NoAnswer):
+class Unread(click.ClickException):
     """Nobody reads any more, as after ``| head``: not worth a word."""
+
+    exit_code = UNREAD
 
     def show(self, file: Any = None) -> None:
         """Say nothing."""

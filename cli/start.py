@@ -14,8 +14,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-INTERRUPTED, TERMINATED = 130, 143
-"""Exit codes: Ctrl-C, and SIGTERM (128 and the number of the signal, as shells have it)."""
+INTERRUPTED, UNREAD, TERMINATED = 130, 141, 143
+"""Exit codes: Ctrl-C, nobody reads any more, and a kill: 128 and the number of the signal, as shells have it."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -91,12 +91,29 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _not_swallowed(unraisable: Any) -> None:
-    """Python drops what is raised in a finaliser, with a traceback: an interruption is raised again instead."""
-    global _stopped
+    """Python drops what is raised in a finaliser, with a traceback: an interruption is raised again a moment later."""
     if not issubclass(unraisable.exc_type, KeyboardInterrupt):
         return sys.__unraisablehook__(unraisable)
-    _stopped = None
-    _thread.interrupt_main(signal.SIGTERM if issubclass(unraisable.exc_type, Terminated) else signal.SIGINT)
+    import threading
+
+    number = signal.SIGTERM if issubclass(unraisable.exc_type, Terminated) else signal.SIGINT
+    try:
+        later = threading.Timer(0.01, _again, (number,))  # not here: it would be dropped once more
+        later.daemon = True
+        later.start()
+    except RuntimeError:  # Python is ending: no more threads
+        os._exit(128 + number)
+
+
+def _again(number: signal.Signals) -> None:
+    global _stopped
+    import threading
+
+    _stopped, main = None, threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, number)  # wakes it where it sleeps
+    else:
+        _thread.interrupt_main(number)
 
 
 def _keep_descriptors() -> None:

@@ -90,6 +90,8 @@ class Filter(io.TextIOBase):
 
     def write(self, text: str, /) -> int:
         """Write the text, filtered; raises ``OSError``."""
+        if text == "":  # click asks in this way what kind of stream it has, and hears no error
+            return 0
         with self._named() as stream:
             stream.write(self._filtered(text))
         return len(text)

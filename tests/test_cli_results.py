@@ -280,7 +280,7 @@ def test_verify_takes_the_folders_public_keyring(run: Run, monkeypatch: pytest.M
     Keyring.new(public=True, shape=(4, 32, 32), image_size=(32, 32)).save(Path("in/keyring.json"))
     assert records(run("verify", "in", "--json"))[0]["keyring"] == Keyring.load(Path("own.json")).id
     monkeypatch.delenv("TREERING_KEYRING")
-    monkeypatch.setattr(options, "own_keyring", lambda: Path("mine.json"))
+    monkeypatch.setattr(options.keyrings, "own_keyring", lambda: Path("mine.json"))
     used = "The folder's public keyring in/keyring.json is used; --keyring names another.\n"
     result = run("verify", "in", "--json")
     assert result.stderr.startswith(used)

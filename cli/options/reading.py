@@ -44,7 +44,13 @@ def inversion_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _INVERSION: tuple[Decorator, ...] = (
-    click.option("--method", type=click.Choice(METHODS), default=METHOD, help="Decoder inversion."),
+    click.option(
+        "--method",
+        type=click.Choice(METHODS),
+        default=METHOD,
+        metavar="NAME",
+        help=f"Decoder inversion: {', '.join(METHODS)}.",
+    ),
     click.option(
         "--iterations",
         "--effort",

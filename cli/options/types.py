@@ -105,14 +105,11 @@ class Key(ParamType):
             return -1
         text = str(value)
         try:
-            key = whole(text)
+            return whole(text)
         except ValueError:
-            key = MAX_CLASSES
-            if not _is_digits(text):
-                self.fail(f"{value!r} is not a class: a number from 0 up, or none.", param, ctx)
-        if key >= MAX_CLASSES:
-            self.fail(f"{_short(text)} is too large: classes are numbers from 0 to {MAX_CLASSES - 1}.", param, ctx)
-        return key
+            if _is_digits(text):
+                self.fail(f"{_short(text)} is too large: classes are numbers from 0 to {LARGEST}.", param, ctx)
+            self.fail(f"{value!r} is not a class: a number from 0 up, or none.", param, ctx)
 
 
 class Seed(ParamType):
@@ -146,12 +143,13 @@ class Budgets(ParamType):
         return numbers
 
 
-_DIGITS = len(str(MAX_CLASSES))
+LARGEST = MAX_CLASSES - 1
+"""The last class that a keyring may have."""
 
 
 def whole(text: str) -> int:
-    """A number from 0 up, of plain digits, at most as many as the largest class has; raises ``ValueError``."""
-    if not (_is_digits(text) and len(text) <= _DIGITS):
+    """A number from 0 to :data:`LARGEST`, of plain digits; raises ``ValueError``."""
+    if not _is_digits(text) or len(text) > len(str(LARGEST)) or int(text) > LARGEST:
         raise ValueError(text)
     return int(text)
 

@@ -19,8 +19,8 @@ import torch
 from ... import inversion
 from ...inversion import DecoderInversion
 from ...models import load
-from .. import memory
 from ...models.batching import out_of_memory
+from .. import memory
 from .bench import Settings
 
 MB = 1e6

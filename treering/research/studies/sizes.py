@@ -23,7 +23,7 @@ from ...models import LatentModel
 from ...models.batching import PARTS as PARTS_OF_MODEL
 from ...models.batching import Batching, out_of_memory
 from .. import memory
-from ..experiments.peak import MB, available, highest, reset, status
+from ..experiments.peak import MB, available, highest, reset
 from ..experiments.timing import timed
 from ..published import SIZES, random_model
 
