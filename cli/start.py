@@ -6,13 +6,15 @@ A command is imported only inside :func:`_run`, so that Ctrl-C and a kill end it
 from __future__ import annotations
 
 import _thread
-import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
-from types import FrameType
-from typing import Any
+
+TYPE_CHECKING = False  # as type checkers take it; typing itself takes longer to import than all else here
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
 
 INTERRUPTED, UNREAD, TERMINATED = 130, 141, 143
 """Exit codes: Ctrl-C, nobody reads any more, and a kill: 128 and the number of the signal, as shells have it."""
@@ -71,8 +73,10 @@ def _run(load: Callable[[], Callable[..., Any]], name: str) -> None:
 
 
 def _say_interrupted() -> None:
-    with contextlib.suppress(OSError):
+    try:
         os.write(2, b"\nInterrupted.\n")
+    except OSError:  # nobody to tell
+        return
 
 
 def _listen() -> None:
