@@ -88,7 +88,7 @@ def test_version(run: Run) -> None:
 
 @pytest.mark.parametrize(("encoding", "seen"), [("utf-8", "café ∞"), ("latin-1", "café \\u221e")])
 def test_letters_that_the_terminal_lacks(home: Path, encoding: str, seen: str) -> None:
-    program = "import click, sys; from treering_cli.console import print_anything as p; p(); click.echo('café ∞')"
+    program = "import click; from treering_cli.terminal import streams\nwith streams(): click.echo('café ∞')"
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
     assert done.stdout.decode(encoding) == f"{seen}\n"
@@ -240,7 +240,7 @@ def test_json_has_no_infinity(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_names_cannot_command_a_terminal() -> None:
-    assert console.shown("a\x1b[31m\n.png") == "a�[31m�.png"
+    assert console.shown("a\x1b[31m\n.png") == "a\\x1b[31m\\n.png"
 
 
 # Values of options
@@ -270,6 +270,11 @@ def test_too_many_classes(run: Run) -> None:
     [
         (["embed"], "Missing option '--key'."),
         (["embed", "--key", "two"], "Invalid value for '--key': 'two' is not a class: a number from 0 up, or none."),
+        (
+            ["embed", "--key", str(10**20)],
+            "Invalid value for '--key': 100000000000000000000 is too large: classes are numbers from 0 to "
+            "9223372036854775806.",
+        ),
         (["embed", "--key", "-1"], "Invalid value for '--key': '-1' is not a class: a number from 0 up, or none."),
         (
             ["embed", "--key", "1", "--seed", "-1"],
@@ -495,7 +500,7 @@ class TestVerify:
         self, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch, public: bool
     ) -> None:
         monkeypatch.delenv("TREERING_KEYRING")
-        monkeypatch.setattr(options, "own_keyring", lambda: home / "mine.json")
+        monkeypatch.setattr(options.keyrings, "own_keyring", lambda: home / "mine.json")
         picture("in/a.png")
         Keyring.new(public=public).save(Path("in/keyring.json"))
         result = run("verify", "in")
