@@ -105,9 +105,6 @@ def command(
 
 
 def _check_places(output: Path | None) -> None:
-    from treering import files
-
-    files.check_here()
     if str(output) == "-":
         raise Failure("Results are a folder of files; name one with --output, or use --json for the summary.")
 

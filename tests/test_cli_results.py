@@ -379,7 +379,7 @@ def test_a_working_directory_that_was_removed(run: Run, tmp_path: Path, words: s
     os.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     result = run(*words.split())
-    sentence = "The working directory was removed; change to another."
+    sentence = "The current folder has been deleted; change to one that exists."
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: {sentence}\n")
 
 

@@ -36,7 +36,6 @@ class Gallery:
         All that can be refused is refused here, before work is done: raises ``InputError``.  What writers that
         died left in the folders is removed, or mended (:attr:`Manifest.mended`).
         """
-        files.check_here()
         _check_name(output)
         if str(manifest) == "-":
             raise InputError("A manifest is not written to standard output; name a file.")

@@ -16,7 +16,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,11 +70,8 @@ class Manifest:
         """
         if not self._file.parent.is_dir():
             raise InputError(f"{self.path} cannot be written: its folder does not exist.")
-        with files.held(self._lock) as handle:
-            self._mend(handle)
-            rows = self._rows()
-            self._forget(handle)
-        return rows
+        with self._alone():
+            return self._rows()
 
     def check(self, picture: Path, force: bool) -> None:
         """Refuse, before any work, a picture whose row cannot be added; raises ``InputError``."""
@@ -99,8 +96,7 @@ class Manifest:
         picture or row and ``overwrite`` is not set, else ``InputError`` or whatever ``write`` raises.
         """
         name = self._name(picture)
-        with files.held(self._lock) as handle:
-            self._mend(handle)
+        with self._alone() as handle:
             there = os.path.lexists(picture)
             if not overwrite and (there or any(row[:1] == [name] for row in self._rows())):
                 raise TakenError(f"{picture} exists already; use --force to overwrite it.")
@@ -113,7 +109,20 @@ class Manifest:
             except BaseException:
                 self._settle(handle, note)
                 raise
-            self._forget(handle)
+            with files.explained(self._lock):
+                os.ftruncate(handle, 0)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[int]:
+        """The lock, after mending; it goes in the end, unless a note is in it.  Those who wait make a new one."""
+        with files.held(self._lock) as handle:
+            try:
+                self._mend(handle)
+                yield handle
+            finally:
+                with contextlib.suppress(OSError):  # Windows keeps open files
+                    if not os.fstat(handle).st_size:
+                        self._lock.unlink()
 
     # After a kill, or an error
 
@@ -148,17 +157,6 @@ class Manifest:
                 if self._shows(note):
                     self._picture(note).unlink()
             os.ftruncate(handle, 0)
-            self._remove_lock()
-
-    def _forget(self, handle: int) -> None:
-        with files.explained(self._lock):
-            os.ftruncate(handle, 0)
-        self._remove_lock()
-
-    def _remove_lock(self) -> None:
-        """Those who wait for it make a new one (:func:`treering.files.held`)."""
-        with contextlib.suppress(OSError):  # Windows keeps open files
-            self._lock.unlink()
 
     def _picture(self, note: _Note) -> Path:
         return self.path.parent / note.file

@@ -4,7 +4,7 @@ Every byte goes through ``os.open``, ``os.write`` and ``os.fsync``, and so does 
 these calls fail in turn.
 """
 
-from .disk import check_here, explained, make_folder, open_file, problem, sync_folder, truncate, write_all
+from .disk import explained, make_folder, open_file, problem, sync_folder, truncate, write_all
 from .guards import LOCK, held, locked
 from .journal import Journal
 from .locks import take
@@ -13,7 +13,6 @@ from .whole import clean, replace, write
 __all__ = [
     "LOCK",
     "Journal",
-    "check_here",
     "clean",
     "explained",
     "held",

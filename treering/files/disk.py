@@ -84,14 +84,6 @@ def _make(path: Path) -> None:
         sync_folder(path.parent)
 
 
-def check_here() -> None:
-    """Raise ``InputError`` if the working directory, which relative names need, is gone."""
-    try:
-        os.getcwd()
-    except FileNotFoundError:
-        raise InputError("The working directory was removed; change to another.") from None
-
-
 def problem(path: Path, error: OSError) -> str:
     """One sentence: why ``path`` cannot be written."""
     if isinstance(error, PermissionError):
