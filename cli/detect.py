@@ -168,7 +168,8 @@ def line(detection: Detection) -> str:
     log10_p = detection.log10_p_keyring if detection.answer.value == "keyring" else detection.log10_p
     remarks = [text for text in (detection.reason, pose_text(detection), *detection.notes) if text]
     notes = f"  ({' '.join(remarks)})" if remarks else ""
-    return f"{answer:<8}  p {_p(log10_p):<20}  {detection.seconds:.1f} s{notes}"
+    evidence = "" if detection.reason else f"p {_p(log10_p)}"
+    return f"{answer:<8}  {evidence:<22}  {detection.seconds:.1f} s{notes}"
 
 
 def _p(log10_p: float) -> str:

@@ -57,7 +57,7 @@ class Given:
     def run(self, reading: Reading, tools: Tools) -> Finding:
         """Read it."""
         noise = tools.noise(reading, self.method, self.count(tools))
-        return _finding(tools.values.read(noise), statuses=tools.statuses(reading, self.method))
+        return _finding(tools.values.read(noise))
 
     def count(self, tools: Tools) -> int:
         """Steps of the noise inversion."""
@@ -203,8 +203,8 @@ def _best(
 # ------------------------------------------------------------------------------------ findings
 
 
-def _finding(evidence: Evidence, statuses: dict[str, str] | None = None) -> Finding:
-    return Finding(evidence.match.log10_p, evidence.log10_keyring, evidence.match, statuses=statuses or {})
+def _finding(evidence: Evidence) -> Finding:
+    return Finding(evidence.match.log10_p, evidence.log10_keyring, evidence.match)
 
 
 def _posed(evidence: Evidence, log10_sync: float, pose: Candidate, tried: int) -> Finding:
