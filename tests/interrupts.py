@@ -1,6 +1,7 @@
 """A program: Ctrl-C at random moments of ``treering verify`` and ``embed`` with stand-ins; prints what came of it.
 
-``python interrupts.py FOLDER COUNT WORD...``: the command's words.  Modules are loaded once, and each run is a fork.
+``python interrupts.py FOLDER COUNT COMMAND...``: each command is one argument.
+Modules are loaded once, and each run is a fork.
 """
 
 from __future__ import annotations
@@ -66,9 +67,7 @@ def once(words: list[str], moment: float, log: Path) -> int:
 
 
 def run(count: int, words: list[str]) -> None:
-    stand_in()
-    os.environ["TREERING_KEYRING"] = "own.json"
-    Keyring(bytes(range(32)), shape=(4, 32, 32), image_size=SIZE).save("own.json", overwrite=True)
+    """Prints each outcome: how often, the exit code, what was said."""
     moments, seen = random.Random(0), Counter()
     for _ in range(count):
         code = once(words, moments.uniform(0, 0.2), Path("log"))
@@ -81,4 +80,8 @@ def run(count: int, words: list[str]) -> None:
 
 if __name__ == "__main__":
     os.chdir(sys.argv[1])
-    run(int(sys.argv[2]), sys.argv[3:])
+    stand_in()
+    os.environ["TREERING_KEYRING"] = "own.json"
+    Keyring(bytes(range(32)), shape=(4, 32, 32), image_size=SIZE).save("own.json", overwrite=True)
+    for command in sys.argv[3:]:
+        run(int(sys.argv[2]), command.split())

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from treering import batch
-from treering.batch import Item, Manifest, Progress, find, labels_from_manifest
+from treering.batch import Item, Manifest, Progress, find
 from treering.errors import InputError
 from treering.pictures import images
 from treering.types import Detection
@@ -71,6 +71,13 @@ def test_a_line_holds_everything(tmp_path: Path) -> None:
         "seconds": 0.0,
         "reason": None,
         "notes": ["Resized from 6x4 to 3x2."],
+        "p_keyring": 1.0,
+        "log10_p_keyring": 0.0,
+        "effort": "single",
+        "stage": "",
+        "pose": None,
+        "box": None,
+        "stages": [],
         "error": None,
     }
 
@@ -364,28 +371,23 @@ def test_empty_batches_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        ("verify in --output out --labels none --batch 2", "Interrupted; the same command goes on where it stopped."),
-        ("embed --key 1 --count 9 --output in --manifest in/m.csv", "Interrupted; every picture that was named is "),
-    ],
-    ids=["verify", "embed"],
-)
-def test_control_c_at_any_moment(tmp_path: Path, words: str, sentence: str) -> None:
+def test_control_c_at_any_moment(tmp_path: Path) -> None:
     gallery(tmp_path / "in", 12)
-    program = [sys.executable, str(ROOT / "tests" / "interrupts.py"), str(tmp_path), "6", *words.split()]
+    commands = (
+        "verify in --output out --labels none --batch 2",
+        "embed --key 1 --count 9 --output new --manifest m.csv",
+    )
+    program = [sys.executable, str(ROOT / "tests" / "interrupts.py"), str(tmp_path), "6", *commands]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     outcomes = [line.split(" ", 2)[1:] for line in done.stdout.splitlines()]
     assert {code for code, _ in outcomes} <= {"0", "130"}, done.stdout
-    assert all(text == "''" or text.startswith(("'\\nInterrupted.", f"'\\n{sentence}")) for _, text in outcomes)
+    assert all(text == "''" or text.startswith("'\\nInterrupted") for _, text in outcomes), done.stdout
+    assert all(text.count("\\n") in (0, 2) for _, text in outcomes), done.stdout
     if (tmp_path / "out").exists():
         assert all(json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines())
-    if "embed" in words and (tmp_path / "in" / "m.csv").exists():
-        Manifest(tmp_path / "in" / "m.csv").mend()
-        rows = {item.name for item in labels_from_manifest(tmp_path / "in" / "m.csv")}
-        assert rows == {path.name for path in (tmp_path / "in").glob("picture-*.png")}
+    rows = {row[0] for row in Manifest(tmp_path / "m.csv").mend() if row}
+    assert rows == {f"new/{path.name}" for path in (tmp_path / "new").glob("*.png")}
 
 
 # Reading ahead, and the pure heart
