@@ -155,8 +155,8 @@ def test_detect_for_people(run: Run) -> None:
     result = run("detect", "sunset.png", "a.png")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
-        "sunset.png  key 2     p = 3.1e-12    1.9 s\n"
-        "a.png       none      p = 0.43       1.9 s  (Resized from 16x16 to 32x32.)\n"
+        "sunset.png  key 2     p = 3.1e-12             1.9 s\n"
+        "a.png       none      p = 0.43                1.9 s  (Resized from 16x16 to 32x32.)\n"
     )
 
 
@@ -188,7 +188,7 @@ def test_detect_as_a_question(run: Run, names: str, code: int) -> None:
 
 def test_detect_reads_standard_input(run: Run) -> None:
     result = run("detect", "-", input=picture("a.png", 4).read_bytes())
-    assert (result.exit_code, result.stdout) == (0, "-  key 4     p = 3.1e-12    1.9 s\n")
+    assert (result.exit_code, result.stdout) == (0, "-  key 4     p = 3.1e-12             1.9 s\n")
     assert run("detect", "-", input=b"").stderr == "Error: Standard input is empty.\n"
 
 
@@ -390,12 +390,13 @@ def test_nothing_is_open_to_be_written_by_others(run: Run) -> None:
     try:
         assert run("embed", "--key", 1, "--output", "new/deep", "--manifest", "new/m.csv").exit_code == 0
         assert run("verify", "in").exit_code == 0
+        assert run("keys", "new", "--output", "new/own/k.json").exit_code == 0
     finally:
         os.umask(before)
     made = [Path("new"), Path("treering-results")]
     every = [path for top in made for path in (top, *top.rglob("*"))]
     assert {path.name: oct(path.stat().st_mode & 0o777) for path in every if path.stat().st_mode & 0o022} == {}
-    assert len(every) == 9
+    assert len(every) == 11 and Path("new/own/k.json").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("words", ["--manifest m.csv", "--output a.png --manifest m.csv", ""])

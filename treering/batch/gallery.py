@@ -10,7 +10,8 @@ from pathlib import Path
 from .. import files
 from ..errors import ImageError, InputError
 from ..pictures import images
-from .manifest import Manifest, Pixels, TakenError
+from .manifest import Manifest, TakenError
+from .notes import Pixels
 
 _NOT_PNG = (images.SUFFIXES | {".gif", ".avif", ".jpe", ".jfif"}) - {".png"}
 _NUMBERED = re.compile(r"picture-(\d{4,15})\.png", re.IGNORECASE | re.ASCII)

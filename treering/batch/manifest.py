@@ -6,49 +6,28 @@ of the pixels.  Then the picture gets its name, then the row is written, then th
 lock next and finds a note *mends*: where the picture with these pixels is there, its row is added (or changed), so
 that nothing that was made is lost; where it is not, there was no picture, and there is no row.  What has no note is
 left alone: a picture without a row was made without this manifest, a row without a picture was moved by its owner.
+Where a file system has no locks, one process at a time may write a manifest.
 """
 
 from __future__ import annotations
 
 import contextlib
 import csv
-import hashlib
 import io
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from .. import files
 from ..errors import ImageError, InputError
 from ..pictures import images
+from .notes import Note, Pixels, digest, is_claim, noted
 
 HEADER = ["file", "key"]
-
-Pixels = NDArray[np.uint8]
 
 
 class TakenError(ImageError):
     """There is a picture or a row of this name already."""
-
-
-@dataclass(frozen=True)
-class _Note:
-    """What is about to happen: this row, for a picture of these pixels, in place of nothing if it is ``new``."""
-
-    file: str
-    key: str
-    pixels: str
-    new: bool
-
-    @property
-    def row(self) -> list[str]:
-        return [self.file, self.key]
 
 
 class Manifest:
@@ -100,10 +79,10 @@ class Manifest:
             there = os.path.lexists(picture)
             if not overwrite and (there or any(row[:1] == [name] for row in self._rows())):
                 raise TakenError(f"{picture} exists already; use --force to overwrite it.")
-            note = _Note(name, "none" if key is None else str(key), _digest(pixels), not there)
+            note = Note(name, "none" if key is None else str(key), digest(pixels), not there)
             try:
                 with files.explained(self._lock):
-                    files.write_all(handle, json.dumps(asdict(note)).encode())
+                    files.write_all(handle, note.encoded())
                 write()
                 self._put(note)
             except BaseException:
@@ -128,16 +107,16 @@ class Manifest:
 
     def _mend(self, handle: int) -> None:
         """Finish what the process began that held the lock before, if it did not come to its end."""
-        if note := _noted(handle):
+        if note := noted(handle):
             if sentence := self._finish(note):
                 self.mended.append(sentence)
-            elif note.new and _is_claim(self._picture(note)):
+            elif note.new and is_claim(self._picture(note)):
                 self._picture(note).unlink()
         with files.explained(self._lock):
             os.ftruncate(handle, 0)
             os.lseek(handle, 0, os.SEEK_SET)
 
-    def _finish(self, note: _Note) -> str | None:
+    def _finish(self, note: Note) -> str | None:
         """Bring picture and row together; says what was done, if anything was."""
         self._drop_torn(note)
         if not self._shows(note) or note.row in self._rows():
@@ -145,7 +124,7 @@ class Manifest:
         self._put(note)
         return f"The row of {note.file}, which a stopped process had left out, was written to {self.path}."
 
-    def _settle(self, handle: int, note: _Note) -> None:
+    def _settle(self, handle: int, note: Note) -> None:
         """After an error: the row if it can be written, else no picture; else the note stays for the next start."""
         with contextlib.suppress(OSError, InputError):
             try:
@@ -158,16 +137,16 @@ class Manifest:
                     self._picture(note).unlink()
             os.ftruncate(handle, 0)
 
-    def _picture(self, note: _Note) -> Path:
+    def _picture(self, note: Note) -> Path:
         return self.path.parent / note.file
 
-    def _shows(self, note: _Note) -> bool:
+    def _shows(self, note: Note) -> bool:
         try:
-            return _digest(images.read(self._picture(note)).pixels) == note.pixels
+            return digest(images.read(self._picture(note)).pixels) == note.pixels
         except ImageError:
             return False
 
-    def _drop_torn(self, note: _Note) -> None:
+    def _drop_torn(self, note: Note) -> None:
         """Cut off a row (with the header, if it is the first) that a kill left unfinished."""
         try:
             handle = files.open_file(self._file, os.O_RDWR)
@@ -183,7 +162,7 @@ class Manifest:
 
     # Rows
 
-    def _put(self, note: _Note) -> None:
+    def _put(self, note: Note) -> None:
         rows = [row for row in self._rows() if row]
         if any(row[0] == note.file for row in rows):
             kept = [row for row in rows if row[0] != note.file]
@@ -221,30 +200,6 @@ class Manifest:
         except UnicodeEncodeError:
             raise InputError(f"The name {name!r} is not valid Unicode, so no manifest can tell it.") from None
         return name
-
-
-def _noted(handle: int) -> _Note | None:
-    """What stands in the lock file; None where nothing does, or half of it: then no picture was begun."""
-    os.lseek(handle, 0, os.SEEK_SET)
-    try:
-        content: Any = json.loads(os.read(handle, 1 << 16))
-        note = _Note(**content)
-    except (ValueError, TypeError, RecursionError):
-        return None
-    fields = (note.file, note.key, note.pixels)
-    return note if all(isinstance(field, str) for field in fields) and isinstance(note.new, bool) else None
-
-
-def _digest(pixels: Pixels) -> str:
-    return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
-
-
-def _is_claim(path: Path) -> bool:
-    """Whether this is a name that was claimed for a picture and no more, where there are no hard links."""
-    try:
-        return path.suffix == ".png" and path.is_file() and not path.stat().st_size
-    except OSError:
-        return False
 
 
 def _text(rows: Iterable[Sequence[str]]) -> bytes:
