@@ -214,7 +214,7 @@ def test_nobody_reads_on(home: Path) -> None:
     os.close(read)
     done = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
-    assert done.stderr == b""
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def test_settings_are_checked():
 
 
 def test_the_command_knows_every_experiment():
-    told = CliRunner().invoke(main, ["experiment", "--help"]).output
+    told = CliRunner().invoke(main, ["experiment", "--help"], terminal_width=200).output
     for name, text in experiments.SUMMARIES.items():
         assert f"{name:19}{text}" in told
         experiment = experiments.get(name)

@@ -15,7 +15,7 @@ def is_deep(image: Image.Image) -> bool:
     """Whether the file has 16 (or 32) bits a channel; of colours, Pillow keeps the upper 8 and tells nobody."""
     if image.mode.startswith("I"):
         return True
-    args = image.tile[0].args if isinstance(image, ImageFile.ImageFile) and image.tile else None
+    args = image.tile[0][3] if isinstance(image, ImageFile.ImageFile) and image.tile else None
     raw_mode = args[0] if isinstance(args, tuple) and args else args
     return isinstance(raw_mode, str) and ";16" in raw_mode
 
