@@ -169,7 +169,7 @@ def line(detection: Detection) -> str:
     remarks = [text for text in (detection.reason, pose_text(detection), *detection.notes) if text]
     notes = f"  ({' '.join(remarks)})" if remarks else ""
     evidence = "" if detection.reason else f"p {_p(log10_p)}"
-    return f"{answer:<8}  {evidence:<22}  {detection.seconds:.1f} s{notes}"
+    return f"{answer:<8}  {evidence:<13}  {detection.seconds:.1f} s{notes}"
 
 
 def _p(log10_p: float) -> str:

@@ -178,7 +178,8 @@ def _pattern(
     settings: dict[str, Any] = {"inner": inner, "outer": outer, "noise_channels": noise_channels or ()}
     chosen = channels or ((0,) if paper else _DEFAULT.channels)
     settings["sync_share"] = (SYNC_SHARE if kind == "noise" else 0.0) if sync is None else sync
-    settings["sync_channels"] = (noise_channels or chosen)[:1]
+    if settings["sync_share"]:
+        settings["sync_channels"] = (noise_channels or chosen)[:1]
     return Pattern(kind=kind, channels=chosen, **settings)
 
 
@@ -239,9 +240,7 @@ def _extras(keyring: Keyring) -> dict[str, str]:
 
 def _describe(pattern: Pattern) -> str:
     noise = f", noise in channels {_commas(pattern.noise_channels)}" if pattern.noise_channels else ""
-    common = f", {pattern.sync_share:.0%} of channel {_commas(pattern.sync_channels)} common to all classes"
-    sync = common if pattern.sync_share else ""
-    return f"{pattern.kind}, channels {_commas(pattern.channels)}, rings {pattern.inner}-{pattern.outer}{noise}{sync}"
+    return f"{pattern.kind}, channels {_commas(pattern.channels)}, rings {pattern.inner}-{pattern.outer}{noise}"
 
 
 @command.command(short_help="Print where your keyring lies.")

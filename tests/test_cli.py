@@ -159,7 +159,7 @@ def test_the_reading_that_is_not_changed_is_the_librarys() -> None:
     detect = dict(every_command())[("detect",)]
     defaults = {parameter.name: parameter.default for parameter in detect.params}
     for name, field in settings.Reading.__dataclass_fields__.items():
-        assert defaults[name] == field.default or name in ("keys", "iterations", "steps")
+        assert defaults[name] == field.default or name in ("effort", "keys", "iterations", "steps")
 
 
 @pytest.mark.parametrize(
@@ -564,6 +564,7 @@ class TestKeys:
             "model        demo, latents of 4x32x32\n"
             "pictures     256x256\n"
             f"steps        {Keyring.steps}\n"
+            "common       0.75 of channels 0\n"
         )
         assert run("keys", "path").stdout == f"{home}/own.json\n"
 

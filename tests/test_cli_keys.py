@@ -140,7 +140,7 @@ def test_new_through_a_link_says_which_file_it_replaced(run: Run, tmp_path: Path
 def test_numbers_that_are_too_large(run: Run) -> None:
     fails(run("keys", "new", "--classes", 10**20), "Invalid value for '--classes'", 2)
     assert run("keys", "new", "--classes", 2**63 - 1).exit_code == 0
-    fails(run("embed", "--key", 10**20), "is not a class", 2)
+    fails(run("embed", "--key", 10**20), "is too large: classes are numbers", 2)
 
 
 def test_the_sample_keyring_is_the_demos() -> None:
