@@ -256,6 +256,7 @@ def _weights(rows: Floats, prior: Prior) -> Floats:
 
 def _spread(weight: Floats, inner: Integers, outer: Integers, share: float) -> tuple[Floats, Floats]:
     """ln weight of a hypothesis inside the inner box and outside it."""
+    weight = weight * (1 - 1e-9)  # rounding must not spend more than there is
     apart = weight * (1 - share) / _points(outer)
     return np.log(apart + weight * share / _points(inner)), np.log(np.maximum(apart, 1e-300))
 

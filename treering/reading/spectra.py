@@ -29,6 +29,9 @@ OVERSAMPLED = 4
 class Template:
     """Values to look for: a synchronisation part, or the whole key of one class.
 
+    Every point has a value of its own, drawn from the standard complex normal distribution: only then are scores
+    standard normal (:func:`scores`).  Rings, which repeat one value, need another deviation and are not for this room.
+
     ``channels``: the latent's channels in use.  ``frequency``: int64 ``[U, 2]``, (down, across) in cycles a picture.
     ``values``: complex128 ``[C, U]``, with the origin in the centre of the picture and zero where a channel carries
     nothing; ``used`` says where it does.  ``size``: height and width of the latent as made.
