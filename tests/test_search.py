@@ -137,6 +137,21 @@ def test_the_truth_about_a_change_is_where_the_pixels_went(name: str) -> None:
         assert centre == pytest.approx([row, column], abs=1.5)
 
 
+def test_the_natural_pose_is_near_and_kept() -> None:
+    exact = affine(linear(True, 90.0, 1.0), np.zeros(2))
+    near = affine(linear(True, 90.6, 1.008), np.array([0.006, -0.004]))
+    assert np.allclose(grid.natural(near), exact)
+    assert np.allclose(grid.natural(exact), exact)
+    far = affine(linear(False, 30.0, 0.8, 1.1), np.array([0.05, 0.0]))
+    assert np.allclose(grid.natural(far), far)
+    found = search.Candidate(near, near, 8.0, -5.0)
+    first, second = found.ways()
+    assert np.allclose(first.affine, exact)
+    assert np.allclose(second.affine, near)
+    assert sum(10**one.log10_weight for one in found.ways()) == pytest.approx(10**found.log10_weight)
+    assert search.Candidate(exact, near, 8.0, -5.0).ways()[0].log10_weight == -5.0
+
+
 # ------------------------------------------------------------------------------------------ scores
 
 

@@ -108,6 +108,30 @@ def factors(matrix: Floats, ratio: float = 1.0) -> tuple[bool, float, float, flo
     return bool(np.linalg.det(pixels) < 0), angle, 1 / math.sqrt(down * across), across / down
 
 
+NATURAL = (1.0, 0.015, 0.012)
+"""How near a pose is taken for a natural one: degrees of a quarter turn, ln of span and aspect, shift in shares."""
+
+
+def natural(pose: Floats, ratio: float = 1.0) -> Floats:
+    """The pose that people make, near an affine map ``[2, 3]``: about the centre, whole quarter turns, full size.
+
+    A search knows a place to a quarter of a cell, and two pixels are a third of the evidence; a picture that was
+    turned in a viewer was turned about its centre.  What is not near is left as it is.
+    """
+    turn, log, move = NATURAL
+    mirror, angle, span, aspect = factors(pose[:, :2], ratio)
+    quarter = 90 * round(angle / 90)
+    matrix = linear(
+        mirror,
+        quarter if abs(angle - quarter) <= turn else angle,
+        1.0 if abs(math.log(span)) <= log else span,
+        1.0 if abs(math.log(aspect)) <= log else aspect,
+        ratio,
+    )
+    shift = pose[:, 2] if np.abs(pose[:, 2]).max() > move else np.zeros(2)
+    return np.concatenate([matrix, shift[:, None]], 1)
+
+
 @dataclass(frozen=True, eq=False)
 class Lattice:
     """Warps, their boxes of shifts, and weights; warp ``i + n`` is warp ``i`` turned by half a turn, ``2 n`` in all.

@@ -152,7 +152,7 @@ class Reader:
     def confirmed(self, picture: Pictures, template: Template, found: Sequence[Candidate]) -> Confirmed:
         """The best of a few poses after undoing each in pixels, by the synchronisation part alone."""
         best: Confirmed | None = None
-        for pose in found:
+        for pose in (way for one in found for way in one.ways()):
             for one in self.rounds(picture, template, pose):
                 if best is not None:
                     one.level = min(one.level, best.level)
