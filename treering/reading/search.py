@@ -26,7 +26,8 @@ from scipy import special
 from torch import Tensor
 
 from ..errors import InputError
-from .lattice import FINE, LEFT_OVER, Fine, Floats, Integers, Lattice, affine, chain, factors, natural, shift_of
+from .affine import Floats, Integers, affine, chain, factors, natural, shift_of
+from .lattice import FINE, LEFT_OVER, Fine, Lattice
 from .spectra import Screen, Template, scores
 
 SURVIVORS = 1e3

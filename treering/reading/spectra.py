@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from ..errors import InputError
-from .lattice import Floats, Integers, shift_of
+from .affine import Floats, Integers, shift_of
 
 Complexes = NDArray[np.complex128]
 

@@ -28,7 +28,8 @@ from ...marks.keyring import Keyring
 from ...models import LatentModel
 from ...models.schedule import probe
 from ...pictures import images
-from ...reading.lattice import LEFT_OVER, Fine, Floats, Integers, Lattice, affine, chain, linear, nearest, wide
+from ...reading.affine import Floats, Integers, affine, chain, linear
+from ...reading.lattice import LEFT_OVER, Fine, Lattice, nearest, wide
 from ...reading.offset import Turned, measure
 from ...reading.search import Candidate, Frame, confirm, search
 from ...reading.spectra import Complexes, Template, coefficients
