@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from .console import FAILED, SOME_FAILED, Failure, NoAnswer, complain, emit, p_text, sentences, shown
+from treering.settings import Reading
+
+from .console import FAILED, SOME_FAILED, Failure, NoAnswer, complain, emit, p_text, sentences, shown, tell
 from .options import (
     ModelChoice,
-    Reading,
+    detector,
     json_option,
     keyring_option,
     keyring_path,
     model_options,
     reading_options,
 )
+from .terminal import standard_input
 
 if TYPE_CHECKING:
     from treering.marks.keyring import Keyring
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from treering.types import Detection
 
 NOT_MARKED = 1
+
+LEAST = -38
+"""log10 of the least p-value that is printed: a secret of 128 bits has no more to give."""
 
 
 @click.command(short_help="Read the mark of pictures.")
@@ -58,15 +63,17 @@ def command(
       0  all pictures were read, marked or not
       1  an error; also when the only picture cannot be read
       2  wrong usage
-      3  some of several pictures could not be read
+      3  some of several pictures could not be read, or some are not assessable
     With --exit-code, 1 has one meaning:
       0  all pictures are marked
       1  all were read and at least one is not marked
       2  wrong usage
-      3  not known, because of an error
+      3  not known, because of an error, or because some are not assessable
 
-    --json prints one object for each picture: file, key (a number or null), p_value, log10_p and the rest; or file
-    and error.
+    A picture is not assessable where the numbers fail or there is nothing to read; the reason is told. A mark of the
+    keyring whose class cannot be read is answered with: keyring.
+    --json prints one object for each picture: file, answer (key, keyring, none, not assessable), key (a number or
+    null), p_value, log10_p, p_keyring, pose, stages and the rest; or file and error.
     """
     with sentences(NoAnswer if exit_code else Failure):
         reader = _load(keyring, model, reading)
@@ -79,15 +86,19 @@ Results = Sequence["Detection | None"]
 
 
 def _code(results: Results) -> int:
-    if None not in results:
-        return 0
-    return FAILED if len(results) == 1 else SOME_FAILED
+    if None in results:
+        return FAILED if len(results) == 1 else SOME_FAILED
+    return SOME_FAILED if _unassessed(results) else 0
 
 
 def _code_of_marks(results: Results) -> int:
-    if None in results:
+    if None in results or _unassessed(results):
         return SOME_FAILED
-    return NOT_MARKED if any(result is not None and result.key is None for result in results) else 0
+    return NOT_MARKED if any(result is not None and result.answer.value == "none" for result in results) else 0
+
+
+def _unassessed(results: Results) -> bool:
+    return any(result is not None and result.answer.value == "not assessable" for result in results)
 
 
 class _Reader:
@@ -98,7 +109,7 @@ class _Reader:
 
     @cached_property
     def detector(self) -> Detector:
-        return self.reading.detector(self.model.load(self.keyring.model), self.keyring)
+        return detector(self.model.load(self.keyring.model), self.keyring, self.reading)
 
     def __call__(self, name: str) -> Detection:
         from treering.errors import ImageError
@@ -106,16 +117,27 @@ class _Reader:
 
         if name != "-" and os.path.isdir(name):
             raise ImageError(f"{name} is a folder; check it with `treering verify {name}`.")
-        source = sys.stdin.buffer if name == "-" else Path(name)
+        source = _standard_input() if name == "-" else Path(name)
         label = "Standard input" if name == "-" else name
         picture = images.read(source, self.keyring.image_size, label)
         return self.detector(picture.pixels[None], [picture.notes])[0]
 
 
+def _standard_input() -> BinaryIO:
+    from treering.errors import ImageError
+
+    try:
+        return standard_input()
+    except OSError:
+        raise ImageError("Standard input is closed.") from None
+
+
 def _load(path: Path | None, model: ModelChoice, reading: Reading) -> _Reader:
     from treering.marks.keyring import Keyring
 
-    return _Reader(Keyring.load(keyring_path(path)), model, reading)
+    keyring = Keyring.load(keyring_path(path))
+    keyring.check_classes(reading.keys)  # before a model is loaded
+    return _Reader(keyring, model, reading)
 
 
 def _run(reader: _Reader, names: Sequence[str], as_json: bool) -> list[Detection | None]:
@@ -136,12 +158,39 @@ def _one(reader: _Reader, name: str, width: int, as_json: bool) -> Detection | N
     if as_json:
         emit({"file": name, **detection.as_dict()})
     else:
-        click.echo(f"{shown(name):<{width}}  {line(detection)}")
+        tell(f"{shown(name):<{width}}  {line(detection)}")
     return detection
 
 
 def line(detection: Detection) -> str:
     """A detection for people."""
-    answer = "none" if detection.key is None else f"key {detection.key}"
-    notes = f"  ({' '.join(detection.notes)})" if detection.notes else ""
-    return f"{answer:<8}  p = {p_text(detection.log10_p):<9}  {detection.seconds:.1f} s{notes}"
+    answer = detection.answer.value if detection.key is None else f"key {detection.key}"
+    log10_p = detection.log10_p_keyring if detection.answer.value == "keyring" else detection.log10_p
+    remarks = [text for text in (detection.reason, pose_text(detection), *detection.notes) if text]
+    notes = f"  ({' '.join(remarks)})" if remarks else ""
+    evidence = "" if detection.reason else f"p {_p(log10_p)}"
+    return f"{answer:<8}  {evidence:<22}  {detection.seconds:.1f} s{notes}"
+
+
+def _p(log10_p: float) -> str:
+    """The p-value; below what a secret has to give, that it is below, and how strong the evidence is."""
+    return f"= {p_text(log10_p)}" if log10_p >= LEAST else f"< 1e{LEAST} (1e{log10_p:.0f})"
+
+
+def pose_text(detection: Detection) -> str | None:
+    """What had to be undone to find the mark, as a sentence; None where nothing had."""
+    if detection.box is not None:
+        return "Found within its borders."
+    pose = detection.pose
+    if pose is None:
+        return None
+    parts = ["mirrored"] if pose["mirror"] else []
+    if abs(pose["angle"]) >= 0.5:
+        parts.append(f"turned by {pose['angle']:.0f} degrees")
+    if abs(pose["aspect"] - 1) >= 0.03:
+        parts.append(f"made {abs(pose['aspect'] - 1):.0%} {'wider' if pose['aspect'] > 1 else 'narrower'}")
+    if abs(pose["scale"] - 1) >= 0.02:
+        parts.append(f"{'enlarged' if pose['scale'] > 1 else 'shrunk'} to {pose['scale']:.0%}")
+    if max(map(abs, pose["shift"])) >= 0.01:
+        parts.append("moved")
+    return f"Found {', '.join(parts)}." if parts else None

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 import treering
+from treering.models import demo
 
 HERE = Path(__file__).parent
 KEYS = (0, 1, 2, None)
@@ -18,7 +19,7 @@ SEED = 20_260
 
 def main() -> None:
     """Write the keyring, the pictures and their manifest."""
-    keyring = treering.Keyring.demo()
+    keyring = demo.keyring()
     keyring.save(HERE / "keyring.json", overwrite=True)
     (HERE / "keyring.json").chmod(0o644)
     model = treering.load_model("demo")

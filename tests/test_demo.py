@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from treering.models.demo import WEIGHTS
+from treering.models.demo import WEIGHTS, captions
 from treering.research.demo import data, networks, scenes, training, words
 from treering.research.demo.training import Plan, Run
 
@@ -31,7 +31,7 @@ def test_captions_tell_what_is_drawn():
 
 
 def test_night_is_darker_than_day():
-    by_time = {time: [] for time in scenes.TIMES}
+    by_time = {time: [] for time in captions.TIMES}
     for index in range(60):
         rng = scenes.generator(11, index)
         scene = scenes.random_scene(rng)

@@ -11,6 +11,7 @@ from treering.research import common
 from treering.research.experiments import bench, classification, qualitative, readings
 from treering.research.experiments.peak import Peak
 from treering.research.experiments.readings import BASED, EXACT, FREE, KNOWN, METHODS, OURS, PROMPTS
+from treering.research.studies import accuracy
 
 PICTURES = 12
 
@@ -236,7 +237,7 @@ def test_a_damaged_line_of_a_study_costs_one_picture(tmp_path):
     lines = [good, {"picture": 2}, [3], 4, {"run": "a"}, {**good, "run": "b"}, {**good, "picture": 5}]
     (tmp_path / "rows").write_text("rubbish\n\n" + "".join(json.dumps(line) + "\n" for line in lines))
     with files.Journal(tmp_path / "rows") as journal:
-        assert [row["picture"] for row in common._rows(journal, "a")] == [1, 5]
+        assert [row["picture"] for row in accuracy._rows(journal, "a")] == [1, 5]
 
 
 def test_two_studies_do_not_write_to_one_folder(model, keyring, tmp_path):
@@ -246,4 +247,4 @@ def test_two_studies_do_not_write_to_one_folder(model, keyring, tmp_path):
             InputError, match=r"^Another study is writing to .*; wait for its end or choose another folder\.$"
         ),
     ):
-        common.accuracy(model, keyring, tmp_path, 1, print)
+        accuracy.accuracy(model, keyring, tmp_path, 1, print)

@@ -1,93 +1,30 @@
-"""Files to pixels and back: real files of every mode, broken ones, and what a failed write leaves behind."""
+"""Files to pixels: real files of every mode and kind."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import io
-import os
 import struct
-import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from picture_files import (
+    encoded,
+    linear_grey_profile,
+    picture,
+    png,
+    sentence,
+    srgb_profile,
+    swapped_profile,
+    with_alpha,
+)
 from PIL import Image, ImageCms, features
 
 from treering.errors import ImageError
 from treering.pictures import images
 
-as_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root ignores permission bits")
 needs_avif = pytest.mark.skipif(".avif" not in images.SUFFIXES, reason="this Pillow has no AVIF")
-
-
-def picture(height: int = 12, width: int = 16) -> np.ndarray:
-    """Smooth colours with no symmetry, uint8 [H, W, 3]."""
-    rows, columns = np.mgrid[0:height, 0:width]
-    red, green = rows * 255 // max(1, height - 1), columns * 255 // max(1, width - 1)
-    return np.stack([red, green, (rows + 2 * columns) * 4 % 256], axis=-1).astype(np.uint8)
-
-
-def encoded(image: Image.Image, kind: str, **options) -> bytes:
-    """The bytes of a file of this kind."""
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def png(width: int, height: int, depth: int, colour_type: int, raw: bytes, transparent: bytes = b"") -> bytes:
-    """A PNG made by hand, for what Pillow reads but does not write."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0))
-    middle = chunk(b"tRNS", transparent) if transparent else b""
-    return b"\x89PNG\r\n\x1a\n" + header + middle + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
-
-
-def chunks(data: bytes) -> list[bytes]:
-    """The names of the chunks of a PNG."""
-    names, at = [], 8
-    while at < len(data):
-        names.append(data[at + 4 : at + 8])
-        at += 12 + struct.unpack(">I", data[at : at + 4])[0]
-    return names
-
-
-def srgb_profile() -> bytes:
-    """An sRGB profile."""
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-def swapped_profile() -> bytes:
-    """A profile in which red and green have changed places."""
-    profile = srgb_profile()
-    assert profile.count(b"rXYZ") == profile.count(b"gXYZ") == 1
-    return profile.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
-
-
-def linear_grey_profile() -> bytes:
-    """A grey profile whose values are proportional to light (gamma 1)."""
-    white = b"XYZ \0\0\0\0" + struct.pack(">iii", 0xF6D6, 0x10000, 0xD32D)
-    curve = b"curv\0\0\0\0" + struct.pack(">I", 0)
-    tags = struct.pack(">I", 2) + b"wtpt" + struct.pack(">II", 156, 20) + b"kTRC" + struct.pack(">II", 176, 12)
-    head = b"\0\0\0\0" + struct.pack(">I", 0x02400000) + b"mntrGRAYXYZ " + bytes(12) + b"acsp" + bytes(28)
-    head += struct.pack(">iii", 0xF6D6, 0x10000, 0xD32D)
-    body = head.ljust(124, b"\0") + tags + white + curve
-    return struct.pack(">I", len(body) + 4) + body
-
-
-def sentence(data: object, **options) -> str:
-    """What the error says when this is read."""
-    with pytest.raises(ImageError) as caught:
-        images.read(data, **options)
-    text = str(caught.value)
-    assert text.endswith(".") and "\n" not in text
-    return text
 
 
 # What is read
@@ -144,18 +81,6 @@ def test_broken_exif_is_ignored(kind):
     plain = Image.fromarray(picture())
     result = images.read(encoded(plain, kind, exif=b"Exif\0\0this is no EXIF at all"))
     assert result.pixels.shape == (12, 16, 3) and result.notes == ()
-
-
-def with_alpha(mode: str) -> Image.Image:
-    """Black, with the left half see-through."""
-    alpha = Image.fromarray(np.repeat(np.array([[0] * 4 + [255] * 4], np.uint8), 8, axis=0))
-    image = Image.new(mode.removesuffix("A"), (8, 8), 0)
-    if mode == "PA":
-        image.putpalette([0, 0, 0])
-        image = image.convert(mode)  # without it putalpha would make RGBA
-    image.putalpha(alpha)
-    assert image.mode == mode
-    return image
 
 
 @pytest.mark.parametrize(("mode", "kind"), [("RGBA", "PNG"), ("RGBA", "WEBP"), ("LA", "PNG"), ("PA", "TIFF")])
@@ -404,222 +329,6 @@ def test_resize_sees_the_upright_picture():
 def test_impossible_size(size):
     data = encoded(Image.fromarray(picture()), "PNG")
     assert sentence(data, size=size) == f"The picture cannot be resized to {size[1]}x{size[0]}."
-
-
-# What cannot be read
-
-
-def test_missing_folder_and_empty(tmp_path):
-    assert sentence(tmp_path / "no.png") == f"{tmp_path / 'no.png'} does not exist."
-    assert sentence(tmp_path) == f"{tmp_path} is a folder, not a picture."
-    (tmp_path / "empty.png").touch()
-    assert sentence(tmp_path / "empty.png") == f"{tmp_path / 'empty.png'} is empty."
-    assert sentence(b"") == "The picture is empty."
-    assert "cannot be read" in sentence(tmp_path / "a\0b.png")
-    assert "cannot be read" in sentence(tmp_path / "empty.png" / "below.png")
-    assert "cannot be read" in sentence(io.StringIO("text"))
-
-
-@as_root
-def test_no_permission_to_read(tmp_path):
-    path = tmp_path / "a.png"
-    path.write_bytes(b"x")
-    path.chmod(0)
-    assert sentence(path) == f"No permission to read {path}."
-
-
-def test_permission_sentence(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", refuse)
-    assert sentence(tmp_path / "a.png") == f"No permission to read {tmp_path / 'a.png'}."
-
-
-def test_the_error_uses_the_name_given(tmp_path):
-    (tmp_path / "a.png").write_text("hello")
-    assert sentence(tmp_path / "a.png") == f"{tmp_path / 'a.png'} is not a picture that can be read."
-    assert sentence(b"hello", name="upload 7") == "upload 7 is not a picture that can be read."
-    with (tmp_path / "a.png").open("rb") as file:
-        assert sentence(file) == f"{tmp_path / 'a.png'} is not a picture that can be read."
-
-
-def test_postscript_is_not_run():
-    data = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
-    assert sentence(data) == "The picture is not a picture that can be read."
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", pytest.param("AVIF", marks=needs_avif)])
-def test_cut_short(kind):
-    data = encoded(Image.fromarray(picture(64, 64)), kind)
-    allowed = {"cut.x is broken or cut short.", "cut.x is not a picture that can be read."}
-    for length in (1, 12, 40, len(data) // 2, len(data) - 40):
-        assert sentence(data[:length], name="cut.x") in allowed
-
-
-def test_broken_later_frame():
-    frames = [Image.fromarray(np.roll(picture(32, 32), 5 * n, axis=0)) for n in range(3)]
-    data = encoded(frames[0], "TIFF", save_all=True, append_images=frames[1:])
-    at = struct.unpack("<I", data[4:8])[0]
-    link = at + 2 + 12 * struct.unpack("<H", data[at : at + 2])[0]  # where the first page names the second
-    result = images.read(data[:link] + struct.pack("<I", len(data) - 3) + data[link + 4 :])
-    np.testing.assert_array_equal(result.pixels, picture(32, 32))
-    assert result.notes == ("Only the first frame was read: the others are broken.",)
-
-
-def test_zero_size():
-    assert sentence(png(0, 1, 8, 2, b"")) == "The picture is not a picture that can be read."
-
-
-@pytest.mark.parametrize("side", [10_000, 20_000, 60_000])  # Pillow warns at the first and raises at the others
-def test_decompression_bomb(side):
-    limit = Image.MAX_IMAGE_PIXELS
-    data = png(side, side, 8, 2, b"")
-    assert sentence(data) == f"The picture has more than {images.MAX_PIXELS} pixels, so it is not read."
-    assert limit == Image.MAX_IMAGE_PIXELS
-
-
-def test_own_limits(monkeypatch):
-    data = encoded(Image.fromarray(picture()), "PNG")
-    monkeypatch.setattr(images, "MAX_PIXELS", 12 * 16 - 1)
-    assert sentence(data) == "The picture has more than 191 pixels, so it is not read."
-    monkeypatch.setattr(images, "MAX_BYTES", len(data) - 1)
-    assert sentence(io.BytesIO(data)) == f"The picture is larger than {len(data) - 1} bytes, so it is not read."
-
-
-def test_out_of_memory(monkeypatch):
-    def fail(*_, **__):
-        raise MemoryError
-
-    monkeypatch.setattr(Image, "open", fail)
-    assert sentence(b"data") == "The picture needs more memory than there is."
-
-
-SEEDS = [
-    encoded(Image.fromarray(picture()), "PNG", icc_profile=swapped_profile()),
-    encoded(
-        Image.fromarray(picture()), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"
-    ),
-    encoded(Image.fromarray(picture()), "WEBP"),
-    encoded(Image.fromarray(picture()), "TIFF"),
-    encoded(Image.fromarray(picture()), "TIFF", compression="tiff_lzw"),
-    encoded(Image.fromarray(picture()), "BMP"),
-    encoded(with_alpha("LA"), "GIF"),
-]
-
-
-@settings(max_examples=150, deadline=None, derandomize=True)
-@given(st.sampled_from(SEEDS), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6))
-def test_whatever_the_bytes_only_image_errors(data, changes):
-    damaged = bytearray(data)
-    for at, value in changes:
-        damaged[at % len(damaged)] = value
-    try:
-        result = images.read(bytes(damaged))
-    except ImageError:
-        return
-    assert result.pixels.dtype == np.uint8 and result.pixels.shape[2] == 3
-
-
-# What is written
-
-
-def test_round_trip(tmp_path):
-    path = tmp_path / "a.png"
-    images.write(picture(), path)
-    result = images.read(path)
-    np.testing.assert_array_equal(result.pixels, picture())
-    assert result.notes == () and os.listdir(tmp_path) == ["a.png"]
-
-
-def test_a_view_of_pixels_is_written_as_it_looks(tmp_path):
-    images.write(picture()[::-1, ::2], tmp_path / "a.png")
-    np.testing.assert_array_equal(images.read(tmp_path / "a.png").pixels, picture()[::-1, ::2])
-
-
-def test_no_metadata(tmp_path):
-    images.write(picture(), tmp_path / "a.png")
-    assert set(chunks((tmp_path / "a.png").read_bytes())) == {b"IHDR", b"IDAT", b"IEND"}
-
-
-@pytest.mark.skipif(os.name != "posix", reason="permission bits")
-def test_usual_permissions(tmp_path):
-    images.write(picture(), tmp_path / "a.png")
-    (tmp_path / "plain").touch()
-    assert (tmp_path / "a.png").stat().st_mode == (tmp_path / "plain").stat().st_mode
-
-
-def refused(path: Path, pixels: np.ndarray | None = None, **options) -> str:
-    """What the error says when this is written."""
-    with pytest.raises(ImageError) as caught:
-        images.write(picture() if pixels is None else pixels, path, **options)
-    return str(caught.value)
-
-
-def test_nothing_is_overwritten_unasked(tmp_path):
-    path = tmp_path / "a.png"
-    path.write_bytes(b"precious")
-    assert refused(path) == f"{path} exists already; use --force to overwrite it."
-    assert path.read_bytes() == b"precious"
-    images.write(picture(), path, overwrite=True)
-    np.testing.assert_array_equal(images.read(path).pixels, picture())
-    assert os.listdir(tmp_path) == ["a.png"]
-
-
-def test_a_file_that_appears_meanwhile_is_kept(tmp_path, monkeypatch):
-    path = tmp_path / "a.png"
-    monkeypatch.setattr(images, "_check_target", lambda *_: path.write_bytes(b"precious"))
-    assert refused(path) == f"{path} exists already; use --force to overwrite it."
-    assert path.read_bytes() == b"precious" and os.listdir(tmp_path) == ["a.png"]
-
-
-def test_where_it_cannot_be_written(tmp_path):
-    path = tmp_path / "no" / "a.png"
-    assert refused(path) == f"{path} cannot be written: its folder does not exist."
-    (tmp_path / "file").touch()
-    path = tmp_path / "file" / "a.png"
-    assert refused(path) == f"{path} cannot be written: {tmp_path / 'file'} is not a folder."
-    assert refused(tmp_path, overwrite=True) == f"{tmp_path} is a folder, not a picture."
-    assert "cannot be written" in refused(tmp_path / ("a" * 300 + ".png"))
-    assert "cannot be written" in refused(tmp_path / "a\0b.png")
-    path = tmp_path / "a.jpg"
-    assert refused(path) == f"{path} must end in .png, because pictures are written as PNG."
-    assert os.listdir(tmp_path) == ["file"]
-
-
-@as_root
-def test_no_permission_to_write(tmp_path):
-    tmp_path.chmod(0o500)
-    assert refused(tmp_path / "a.png") == f"No permission to write {tmp_path / 'a.png'}."
-    tmp_path.chmod(0o700)
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (OSError(errno.ENOSPC, "No space left on device"), "{path} cannot be written: the disk is full."),
-        (OSError(errno.EIO, "Input/output error"), "{path} cannot be written: Input/output error."),
-        (PermissionError(errno.EACCES, "Permission denied"), "No permission to write {path}."),
-    ],
-)
-def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch, error, expected):
-    def fail(*_):
-        raise error
-
-    monkeypatch.setattr(os, "replace", fail)
-    path = tmp_path / "a.png"
-    path.write_bytes(b"precious")
-    assert refused(path, overwrite=True) == expected.format(path=path)
-    assert path.read_bytes() == b"precious" and os.listdir(tmp_path) == ["a.png"]
-
-
-@pytest.mark.parametrize(
-    "pixels",
-    [np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), "u1")],
-)
-def test_pixels_of_another_form_are_not_written(tmp_path, pixels):
-    assert refused(tmp_path / "a.png", pixels).startswith("Pixels must be uint8 [H, W, 3] and not empty, not ")
-    assert os.listdir(tmp_path) == []
 
 
 # Numbers

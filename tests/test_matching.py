@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from treering.marks import fourier, matching
-from treering.marks.keyring import Keyring, Pattern, plain_noise
+from treering.errors import InputError
+from treering.marks import fourier, matching, nulls
+from treering.marks.keyring import Keyring, plain_noise
+from treering.marks.patterns import Pattern
 
 SHAPE = (4, 16, 16)
 KINDS = {
@@ -49,7 +51,7 @@ def test_exact_p_is_uniform_over_secrets(kind, noise):
     values = np.concatenate([keyring.with_secret(i.to_bytes(32, "big")).values([0]) for i in range(1500)])
     z = matching.scores(means, values, keyring.weights(), keyring.pattern.real)[0]
     assert stats.kstest(z, "norm").pvalue > 1e-3
-    assert stats.kstest(np.exp(matching.log_p(z)), "uniform").pvalue > 1e-3
+    assert stats.kstest(np.exp(nulls.log_p(z)), "uniform").pvalue > 1e-3
 
 
 @pytest.mark.parametrize("kind", ["rings", "noise"])
@@ -65,7 +67,7 @@ def test_classical_p_is_uniform_on_gaussian_noise():
     noise = torch.cat([plain_noise(SHAPE, i) for i in range(600)])
     points, _, cell = reading(keyring, noise)
     values = keyring.values([4])[0]
-    p = np.exp([float(matching.classical_log_p(row, values, cell)) for row in points])
+    p = np.exp([float(nulls.classical_log_p(row, values, cell)) for row in points])
     assert stats.kstest(p, "uniform").pvalue > 1e-3
 
 
@@ -94,17 +96,55 @@ def test_an_empty_reading_is_no_evidence():
 @settings(deadline=None)
 def test_sidak_formula(p, tests):
     expected = -np.expm1(tests * np.log1p(-p))
-    assert np.exp(matching.sidak(np.log(p), tests)) == pytest.approx(expected, rel=1e-9)
+    assert np.exp(nulls.sidak(np.log(p), tests)) == pytest.approx(expected, rel=1e-9)
 
 
 @given(z=st.floats(-5, 200), tests=st.integers(1, 10**9))
 @settings(deadline=None)
 def test_log_p_is_finite_monotone_and_never_above_one(z, tests):
-    value = float(matching.log_p(z, tests))
+    value = float(nulls.log_p(z, tests))
     assert np.isfinite(value)
     assert value <= 0
-    assert value >= float(matching.log_p(z, 1)) - 1e-12
-    assert float(matching.log_p(z + 0.5, tests)) <= value
+    assert value >= float(nulls.log_p(z, 1)) - 1e-12
+    assert float(nulls.log_p(z + 0.5, tests)) <= value
+
+
+@given(logs=st.lists(st.floats(-700, 0), min_size=1, max_size=8), seed=st.integers(0, 99))
+@settings(deadline=None)
+def test_weighted_bonferroni_is_the_least_of_all_shares(logs, seed):
+    weights = np.random.default_rng(seed).dirichlet(np.ones(len(logs)))
+    value, best = nulls.bonferroni(np.asarray([logs, logs]), np.log(weights))
+    expected = np.asarray(logs) - np.log(weights)
+    assert value == pytest.approx([min(expected.min(), 0)] * 2)
+    assert best.tolist() == [expected.argmin()] * 2
+
+
+def test_weighted_bonferroni_is_valid_and_refuses_a_budget_that_is_overspent():
+    p = np.random.default_rng(0).uniform(size=(20_000, 4))
+    value, _ = nulls.bonferroni(np.log(p), np.log([0.7, 0.2, 0.1 - 1e-12, 1e-12]))
+    for level in (0.001, 0.01, 0.1):
+        assert np.mean(value <= np.log(level)) < level + 4 * np.sqrt(level / len(p))
+    with np.errstate(divide="ignore"):
+        never = np.log([1.0, 0.0])
+    assert nulls.bonferroni(np.asarray([-1.0, -np.inf]), never)[0] == -1
+    assert nulls.bonferroni(np.asarray([np.nan, np.nan]), np.log([0.5, 0.5]))[0] == 0
+    with pytest.raises(InputError, match="must not exceed 1"):
+        nulls.bonferroni(np.zeros(2), np.log([0.6, 0.5]))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.8])
+def test_the_common_part_is_no_evidence_for_a_class(share):
+    """A reading that holds the keyring's common part, and no class, is worth nothing to the test of classes."""
+    pattern = Pattern("noise", (0, 2), (), 2, 5, 1.0, (0,), share)
+    keyring = Keyring(bytes(32), pattern, SHAPE, classes=1)
+    cells, _ = keyring.synchronisation()
+    logs = []
+    for i in range(300):
+        ring = keyring.with_secret(i.to_bytes(32, "big"))
+        noise = fourier.imprint(plain_noise(SHAPE, i), cells, torch.from_numpy(ring.synchronisation()[1]))
+        logs.append(ring.match(noise)[0].log10_p)
+    assert stats.kstest(10 ** np.asarray(logs), "uniform").pvalue > 1e-3
+    assert keyring.match(keyring.noise(0, 1))[0].log10_p < -6
 
 
 def test_transforms_count_as_tests():
@@ -175,7 +215,7 @@ def test_where_no_key_fits_none_is_named():
 
 
 def test_a_million_keys_take_flat_memory_and_find_the_one():
-    keyring = Keyring(bytes(range(32)), Pattern("rings", (0, 1, 2, 3), (), 1, 7), SHAPE, classes=1_000_000)
+    keyring = Keyring(bytes(range(32)), Pattern("noise", (0,), (), 4, 5), SHAPE, classes=1_000_000)
     started = time.process_time()
     match = search(keyring, keyring.noise(987_654, 5), classes=1_000_000)[0]
     print(f"a million keys: {time.process_time() - started:.1f} s of processor time")

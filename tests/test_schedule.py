@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from treering.errors import SamplerError
-from treering.inversion import invert_sampler, sample
+from treering.inversion import invert, invert_sampler, sample
+from treering.models import walk
 from treering.models.schedule import probe, rectified_flow
+from treering.types import Status
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 DDIM = {**BETAS, "clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
@@ -53,6 +55,49 @@ def test_fixed_point_inversion_returns_to_the_noise(name):
     naive = invert_sampler(schedule, model, latent, "naive")
     assert (exact - noise).abs().max() < 1e-2
     assert (exact - noise).square().mean() <= (naive - noise).square().mean()
+
+
+def test_every_sample_has_its_own_account():
+    """A model that grows fails in one sample alone; the other is solved, and both say so."""
+
+    def f(x, time, rows):
+        return torch.stack([3e38 * one if row else 0.1 * torch.tanh(one) for one, row in zip(x, rows, strict=True)])
+
+    schedule = probe(SCHEDULERS["ddim"](), 3)
+    latent = torch.ones(2, 4, 8, 8)
+    found = invert(schedule, f, latent, "fixed-point", 1e-4, 60)
+    assert found.status == (Status.CONVERGED, Status.NONFINITE)
+    assert found.residual[0] <= 1e-4
+    assert found.trace.shape == (3, 2)
+    alone = invert(schedule, lambda x, time, rows: f(x, time, rows), latent[:1], "fixed-point", 1e-4, 60)
+    assert torch.equal(alone.value[0], found.value[0])
+    assert alone.evaluations[0] == found.evaluations[0] > 3
+    assert torch.allclose(sample(schedule, f, found.value[:1]), latent[:1], atol=1e-3)
+    naive = invert(schedule, f, latent)
+    assert naive.status == (Status.BUDGET, Status.NONFINITE)
+    assert naive.evaluations.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("evaluations", [1, 2, 3])
+def test_a_step_takes_as_many_evaluations_as_it_was_given(evaluations):
+    calls = []
+
+    def f(x, time, rows):
+        calls.append(len(rows))
+        return model(x, time, rows)
+
+    schedule = probe(SCHEDULERS["euler"](), 4)
+    found = walk.recover(schedule, f, torch.ones(2, 4, 8, 8), evaluations, tolerance=0.0)
+    assert calls == [2] * (4 * evaluations)
+    assert found.evaluations.tolist() == [4 * evaluations] * 2
+
+
+def test_more_evaluations_bring_more_of_the_noise_back():
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    schedule = probe(SCHEDULERS["flow matching"](), 8)
+    latent = sample(schedule, model, noise)
+    errors = [(walk.recover(schedule, model, latent, n).value - noise).abs().max() for n in (1, 2, 4)]
+    assert errors[0] > errors[1] > errors[2]
 
 
 def test_the_scheduler_is_left_as_it_was():

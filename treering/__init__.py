@@ -21,7 +21,7 @@ _HOMES = {
     "Detection": "types",
     "Detector": "reading",
     "Keyring": "marks.keyring",
-    "Pattern": "marks.keyring",
+    "Pattern": "marks.patterns",
     "TreeringError": "errors",
     "edit": "editing",
     "embed": "writing",
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .editing import edit as edit
     from .errors import TreeringError as TreeringError
     from .marks.keyring import Keyring as Keyring
-    from .marks.keyring import Pattern as Pattern
+    from .marks.patterns import Pattern as Pattern
     from .models import load as load_model  # noqa: F401
     from .pictures import images as images
     from .reading import Detector as Detector

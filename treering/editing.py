@@ -24,7 +24,7 @@ from .marks.keyring import plain_noise
 from .models import Denoiser, LatentModel
 from .models.schedule import Schedule, probe
 from .pictures import images
-from .writing import GUIDANCE, STEPS
+from .settings import GUIDANCE, STEPS
 
 Pictures = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

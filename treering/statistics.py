@@ -11,6 +11,7 @@ from statistics import NormalDist
 from typing import Any
 
 from .errors import InputError
+from .types import Answer, Found
 
 CONFIDENCE = 0.95
 """Confidence of the intervals, unless another is asked for."""
@@ -62,16 +63,24 @@ class Rate:
         return {**head, "low": low, "high": high, "confidence": self.confidence}
 
 
+OTHERS = (Answer.KEYRING, Answer.NOT_ASSESSABLE)
+"""Answers that are no label: each has a column of its own."""
+
+
 @dataclass(frozen=True)
 class Confusion:
     """Counts of pictures by true and by found class.
 
     ``labels``: the classes, rising, then None for unmarked.  ``counts``: ``[L][L]``, rows are the true
-    classes, columns the found ones.  Raises ``InputError`` for any other form.
+    classes, columns the found ones.  ``keyring`` and ``not_assessable``: ``[L]``, pictures of every row in which a mark
+    was found whose class cannot be read, and those of which nothing can be said; ``()`` where there are none.
+    Raises ``InputError`` for any other form.
     """
 
     labels: tuple[int | None, ...]
     counts: tuple[tuple[int, ...], ...]
+    keyring: tuple[int, ...] = ()
+    not_assessable: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         classes = [label for label in self.labels if label is not None]
@@ -79,21 +88,35 @@ class Confusion:
             raise InputError("The labels of a confusion matrix are rising classes, then none.")
         if [len(row) for row in self.counts] != [len(self.labels)] * len(self.labels):
             raise InputError("A confusion matrix has a row and a column for every label.")
-        if any(count < 0 for row in self.counts for count in row):
+        if any(column and len(column) != len(self.labels) for column in (self.keyring, self.not_assessable)):
+            raise InputError("A column of a confusion matrix has a count for every label.")
+        if any(count < 0 for row in (*self.counts, self.keyring, self.not_assessable) for count in row):
             raise InputError("A confusion matrix holds counts, which are not negative.")
 
     @classmethod
-    def of(cls, pairs: Iterable[tuple[int | None, int | None]], classes: Iterable[int] = ()) -> Confusion:
+    def of(cls, pairs: Iterable[tuple[int | None, Found]], classes: Iterable[int] = ()) -> Confusion:
         """Count (true, found) pairs; ``classes`` get a row and a column even if they do not occur."""
         cells = Counter(pairs)
-        known = {label for pair in cells for label in pair if label is not None}.union(classes)
+        known = {label for pair in cells for label in pair if isinstance(label, int)}.union(classes)
         labels = (*sorted(known), None)
-        return cls(labels, tuple(tuple(cells[true, found] for found in labels) for true in labels))
+        keyring, not_assessable = (_column(cells, labels, answer) for answer in OTHERS)
+        return cls(
+            labels, tuple(tuple(cells[true, found] for found in labels) for true in labels), keyring, not_assessable
+        )
 
     @cached_property
     def total(self) -> int:
         """Pictures counted."""
-        return sum(map(sum, self.counts))
+        return sum(self.totals)
+
+    @cached_property
+    def totals(self) -> tuple[int, ...]:
+        """Pictures of every row, ``[L]``."""
+        return tuple(sum(row) + self.others(i) for i, row in enumerate(self.counts))
+
+    def others(self, row: int) -> int:
+        """Pictures of a row that are in none of the columns of ``counts``."""
+        return sum(column[row] for column in (self.keyring, self.not_assessable) if column)
 
     @property
     def accuracy(self) -> Rate:
@@ -102,8 +125,9 @@ class Confusion:
 
     @property
     def false_positives(self) -> Rate:
-        """Unmarked pictures in which a class was found, of all unmarked ones."""
-        return Rate(sum(self.counts[-1][:-1]), sum(self.counts[-1]))
+        """Unmarked pictures in which a mark was found, of all unmarked ones."""
+        keyring = self.keyring[-1] if self.keyring else 0
+        return Rate(sum(self.counts[-1][:-1]) + keyring, self.totals[-1])
 
     @property
     def wrong_class(self) -> Rate:
@@ -113,15 +137,35 @@ class Confusion:
 
     @property
     def missed(self) -> Rate:
-        """Marked pictures in which nothing was found, of all marked ones."""
-        return Rate(sum(row[-1] for row in self.counts[:-1]), self._marked)
+        """Marked pictures in which nothing was found, or of which nothing can be said, of all marked ones."""
+        unsaid = sum(self.not_assessable[:-1]) if self.not_assessable else 0
+        return Rate(sum(row[-1] for row in self.counts[:-1]) + unsaid, self._marked)
+
+    @property
+    def unread(self) -> Rate:
+        """Marked pictures in which a mark was found whose class cannot be read, of all marked ones."""
+        return Rate(sum(self.keyring[:-1]) if self.keyring else 0, self._marked)
+
+    @property
+    def unassessed(self) -> Rate:
+        """Pictures of which nothing can be said, of all."""
+        return Rate(sum(self.not_assessable), self.total)
 
     @property
     def _marked(self) -> int:
-        return self.total - sum(self.counts[-1])
+        return self.total - self.totals[-1]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; null among the labels is none."""
-        names = ("accuracy", "false_positives", "wrong_class", "missed")
+        names = ("accuracy", "false_positives", "wrong_class", "missed", "unread", "unassessed")
         rates = {name: getattr(self, name).as_dict() for name in names}
-        return {"labels": list(self.labels), "counts": [list(row) for row in self.counts], "total": self.total} | rates
+        columns = {"keyring": list(self.keyring), "not_assessable": list(self.not_assessable)}
+        head = {"labels": list(self.labels), "counts": [list(row) for row in self.counts], "total": self.total}
+        return head | columns | rates
+
+
+def _column(
+    cells: Counter[tuple[int | None, Found]], labels: tuple[int | None, ...], answer: Answer
+) -> tuple[int, ...]:
+    column = tuple(cells[true, answer] for true in labels)
+    return column if any(column) else ()

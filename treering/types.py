@@ -17,6 +17,7 @@ class Status(Enum):
     CONVERGED = "The residual reached the tolerance."
     BUDGET = "The budget of evaluations was spent before the tolerance was reached."
     STALLED = "The residual stopped falling, so the best iterate was kept."
+    GUARDED = "A further step would hardly have lowered the error, so it was not taken."
     NONFINITE = "The residual became infinite or not a number; the best iterate before that was kept."
 
 
@@ -63,13 +64,36 @@ class Match:
     classical_log10_p: float
 
 
+class Answer(Enum):
+    """What a reading says of a picture."""
+
+    KEY = "key"
+    KEYRING = "keyring"
+    NONE = "none"
+    NOT_ASSESSABLE = "not assessable"
+
+
+Found = int | None | Answer
+"""An answer as a label: a class; None for no mark; ``Answer.KEYRING`` (a mark of this keyring whose class cannot be
+read) or ``Answer.NOT_ASSESSABLE``."""
+
+
 @dataclass(frozen=True)
 class Detection:
-    """What is known of one picture; one line of JSON."""
+    """What is known of one picture; one line of JSON.
+
+    ``answer``: key, keyring, none or not assessable, the last with its ``reason``.  ``key``: the class named, or None.
+    ``p_value``: of the class, ``p_keyring``: of any mark of the keyring, both corrected for everything that could have
+    been tried.  ``effort``: the plan; ``stage``: the one that decided; ``pose``: mirror, angle (degrees), scale,
+    aspect and shift between the picture as made and as given, None as given; ``box``: (top, left, bottom, right) of
+    what was left when borders were trimmed; ``stages``: all that were run, with cost, p-values and solver statuses.
+    ``seconds``: of all of it.
+    """
 
     key: int | None
     p_value: float
     log10_p: float
+    answer: Answer
     best_key: int
     z: float
     classical_log10_p: float
@@ -79,11 +103,24 @@ class Detection:
     evaluations: int
     status: str
     seconds: float
+    reason: str | None = None
     notes: tuple[str, ...] = field(default=())
+    p_keyring: float = 1.0
+    log10_p_keyring: float = 0.0
+    effort: str = "single"
+    stage: str = ""
+    pose: dict[str, Any] | None = None
+    box: tuple[int, int, int, int] | None = None
+    stages: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def found(self) -> Found:
+        """The answer as a label."""
+        return {Answer.KEY: self.key, Answer.NONE: None}.get(self.answer, self.answer)
 
     def as_dict(self) -> dict[str, Any]:
         """Fields in the order of the JSON line."""
-        return {**asdict(self), "notes": list(self.notes)}
+        return {**asdict(self), "answer": self.answer.value, "notes": list(self.notes), "stages": list(self.stages)}
 
 
 Residual = Callable[["Tensor", "Tensor"], "Tensor"]

@@ -15,9 +15,7 @@ from .marks.keyring import Keyring, plain_noise
 from .models import LatentModel
 from .models.schedule import probe
 from .pictures import images
-
-STEPS, GUIDANCE = 20, 3.0
-"""Sampler steps and guidance of embedding."""
+from .settings import GUIDANCE, STEPS
 
 
 def embed(

@@ -27,8 +27,10 @@ def gradient(model: LatentModel, pixels: Tensor, start: Tensor, method: Gradient
         for k in range(budget):
             optimizer.param_groups[0]["lr"] = method.rate * factor(method.schedule, k, budget)
             optimizer.zero_grad()
-            loss: Tensor = ((model.decode_with_gradient(z) - x) ** 2).sum()  # the mean's gradient underflows in float16
-            loss.backward()  # type: ignore[no-untyped-call]
+            with model.precision():
+                # the sum, because the mean's gradient underflows in float16
+                loss: Tensor = ((model.decode_with_gradient(z) - x) ** 2).sum()
+                loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             errors.append((float(loss.detach()) / x.numel()) ** 0.5)
         values.append(z.detach())

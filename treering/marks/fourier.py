@@ -3,14 +3,19 @@
 Noise is real, so its spectrum has F(-u) = conj F(u).  A mark is therefore written to a half plane
 only, and its conjugate to the mirror points: the noise stays real by construction and what was
 written reads back to rounding error.  A cell is a set of half-plane points that carry the same
-value: a whole ring of one channel, or a single point.
+value: a whole ring of one channel, or a single frequency.
+
+Frequencies (ky, kx) are whole numbers of cycles a picture.  The half plane is ky > 0, and kx > 0 where
+ky = 0.  Ring r holds (2r - 1)^2 <= 4 (ky^2 + kx^2) < (2r + 1)^2, that is |k| rounded, in the canonical
+order: sorted by ky, then kx.  A latent h x w has those with |ky| < h/2 and |kx| < w/2; which value a
+frequency carries does not depend on the latent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,19 +26,54 @@ Shape = tuple[int, int, int]
 """Channels, height and width of a latent."""
 
 
+class Carrier(NamedTuple):
+    """How one channel carries a mark.
+
+    ``whole``: one value for each ring, else one for each frequency.  ``share``: how much of every ring belongs to
+    the synchronisation part, 0 to 1; frequency i of a ring does where floor((i + 1) share) > floor(i share).
+    """
+
+    channel: int
+    whole: bool
+    share: float = 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class Cells:
     """Half-plane points that carry a mark, in the flattened ``[C, h, w]`` spectrum.
 
-    ``index`` and ``mirror``: flat positions, int64 ``[N]``.  ``cell``: the cell of every point, int64
-    ``[N]``.  ``count``: points in every cell, int64 ``[D]``.
+    For each of N points, int64 ``[N]``: ``index`` and ``mirror``, flat positions; ``cell``, the cell it belongs
+    to; ``channel``; ``ring``; ``position``, where its value stands in the stream of its channel and ring.
+    ``frequency``: (ky, kx), int64 ``[N, 2]``.  ``sync``: whether it is of the synchronisation part, bool ``[N]``.
+    ``count``: points in each of D cells, int64 ``[D]``.  The points of a cell lie together, cells in order.
     """
 
     shape: Shape
     index: Tensor
     mirror: Tensor
     cell: Tensor
+    channel: Tensor
+    frequency: Tensor
+    ring: Tensor
+    position: Tensor
+    sync: Tensor
     count: Tensor
+
+    @property
+    def first(self) -> Tensor:
+        """The first point of every cell, int64 ``[D]``; ``cells.ring[cells.first]`` is the ring of every cell."""
+        return self.count.cumsum(0) - self.count
+
+    def take(self, which: Tensor) -> Cells:
+        """Some of the cells, int64 ``[K]``, in this order: a screen draws no more values than it compares."""
+        count = self.count[which]
+        start = torch.repeat_interleave(self.first[which] - (count.cumsum(0) - count), count)
+        points = start + torch.arange(len(start))
+        chosen = {name: getattr(self, name)[points] for name in _OF_POINTS}
+        return replace(self, **chosen | {"cell": torch.repeat_interleave(torch.arange(len(which)), count)}, count=count)
+
+
+_OF_POINTS = tuple(f.name for f in fields(Cells) if f.name not in ("shape", "cell", "count"))
 
 
 def spectrum(noise: Tensor) -> Tensor:
@@ -46,80 +86,107 @@ def noise(spectrum: Tensor) -> Tensor:
     return torch.fft.ifft2(torch.fft.ifftshift(spectrum, dim=(-2, -1)), norm="ortho").real
 
 
-def _frequencies(height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Integer frequencies down ``[h, 1]`` and across ``[1, w]``."""
-    return torch.arange(height)[:, None] - height // 2, torch.arange(width)[None, :] - width // 2
+# Frequencies
 
 
-def half_plane(height: int, width: int) -> tuple[Tensor, Tensor]:
-    """One point of every conjugate pair and its mirror point: flat positions, int64 ``[n]`` each.
+def half_plane(height: int, width: int) -> Tensor:
+    """One frequency (ky, kx) of every conjugate pair that a plane has, sorted: int64 ``[n, 2]``.
 
-    Self-conjugate points (zero frequency and, for even sizes, the Nyquist points) are left out.
+    Zero and, for even sizes, the Nyquist lines are left out.
     """
-    down, across = _frequencies(height, width)
-    here = torch.arange(height * width).view(height, width)
-    there = (-down + height // 2) % height * width + (-across + width // 2) % width
-    chosen = here > there
-    return here[chosen], there[chosen]
+    down = torch.arange((height + 1) // 2)
+    across = torch.arange(-((width - 1) // 2), (width + 1) // 2)
+    points = torch.cartesian_prod(down, across).view(-1, 2)
+    return points[(points[:, 0] > 0) | (points[:, 1] > 0)]
 
 
-def radius(height: int, width: int) -> Tensor:
-    """Distance of every point from zero frequency, ``[h, w]``."""
-    down, across = _frequencies(height, width)
-    return torch.sqrt((down**2 + across**2).double())
-
-
-@lru_cache(maxsize=64)
-def ring_cells(shape: Shape, channels: tuple[int, ...], inner: int, outer: int) -> Cells:
-    """One cell for each channel and ring ``inner`` to ``outer``; ring r is r - 1/2 <= |u| < r + 1/2."""
-    index, mirror, distance = _within(shape, inner, outer)
-    ring = torch.floor(distance + 0.5).long() - inner
-    rings = outer - inner + 1
-    return _over_channels(shape, channels, index, mirror, ring, rings)
+def rings(frequency: Tensor) -> Tensor:
+    """Ring of every frequency (ky, kx): int64 ``[..., 2]`` to ``[...]``."""
+    # No integer lies at the edge of a ring, (r - 1/2)^2, so rounding cannot move a frequency into another.
+    return torch.floor(frequency.double().square().sum(-1).sqrt() + 0.5).long()
 
 
 @lru_cache(maxsize=64)
-def disc_cells(shape: Shape, channels: tuple[int, ...], inner: int, outer: int) -> Cells:
-    """A cell of its own for every half-plane point of rings ``inner`` to ``outer``."""
-    index, mirror, _ = _within(shape, inner, outer)
-    return _over_channels(shape, channels, index, mirror, torch.arange(len(index)), len(index))
+def disc(inner: int, outer: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Rings ``inner`` to ``outer`` whole, ring after ring in canonical order.
+
+    Frequency int64 ``[n, 2]``, its ring ``[n]``, and its position in that ring ``[n]``.
+    """
+    points = half_plane(2 * outer + 2, 2 * outer + 2)
+    ring = rings(points)
+    order = torch.argsort(ring, stable=True)
+    order = order[(ring[order] >= inner) & (ring[order] <= outer)]
+    ring = ring[order]
+    before = torch.searchsorted(ring, ring)  # points of the rings further in
+    return points[order], ring, torch.arange(len(ring)) - before
 
 
-def _within(shape: Shape, inner: int, outer: int) -> tuple[Tensor, Tensor, Tensor]:
-    height, width = shape[1:]
-    if not 1 <= inner <= outer <= (min(height, width) - 1) // 2:
-        most = (min(height, width) - 1) // 2
-        raise InputError(f"Rings {inner} to {outer} do not fit a {height}x{width} latent: use 1 to {most}.")
-    index, mirror = half_plane(height, width)
-    distance = radius(height, width).flatten()[index]
-    inside = (distance >= inner - 0.5) & (distance < outer + 0.5)
-    return index[inside], mirror[inside], distance[inside]
+def exists(frequency: Tensor, height: int, width: int) -> Tensor:
+    """Whether a plane has these frequencies ``[n, 2]``: bool ``[n]``; Nyquist is left out."""
+    return (2 * frequency.abs() < torch.tensor([height, width])).all(1)
 
 
-def _over_channels(
-    shape: Shape, channels: Sequence[int], index: Tensor, mirror: Tensor, cell: Tensor, cells: int
-) -> Cells:
+def check_rings(shape: Shape, inner: int, outer: int) -> None:
+    """Raise ``InputError`` unless a latent has these rings whole."""
+    most = (min(shape[1:]) - 1) // 2
+    if not 1 <= inner <= outer <= most:
+        raise InputError(f"Rings {inner} to {outer} do not fit a {shape[1]}x{shape[2]} latent: use 1 to {most}.")
+
+
+# Cells
+
+
+@lru_cache(maxsize=64)
+def cells(shape: Shape, carriers: tuple[Carrier, ...], inner: int, outer: int) -> Cells:
+    """The cells of a mark, as far as the latent ``shape`` has their frequencies: by channel, ring and frequency.
+
+    Raises ``InputError`` where it has none, or not these channels.
+    """
+    channels = [carrier.channel for carrier in carriers]
     if not channels or len(set(channels)) != len(channels) or not all(0 <= c < shape[0] for c in channels):
-        raise InputError(f"Channels {list(channels)} do not fit a latent of {shape[0]} channels.")
-    plane = shape[1] * shape[2]
+        raise InputError(f"Channels {channels} do not fit a latent of {shape[0]} channels.")
+    return _joined(shape, [_of_channel(shape, carrier, inner, outer) for carrier in carriers])
+
+
+def _of_channel(shape: Shape, carrier: Carrier, inner: int, outer: int) -> Cells:
+    height, width = shape[1:]
+    frequency, ring, position = disc(inner, outer)
+    here = exists(frequency, height, width)
+    if not here.any():
+        raise InputError(f"Rings {inner} to {outer} have no frequency in a {height}x{width} latent.")
+    frequency, ring, position = frequency[here], ring[here], position[here]
+    index, mirror = (carrier.channel * height * width + _flat(k, height, width) for k in (frequency, -frequency))
+    cell = torch.unique_consecutive(ring, return_inverse=True)[1] if carrier.whole else torch.arange(len(ring))
     return Cells(
         shape,
-        torch.cat([c * plane + index for c in channels]),
-        torch.cat([c * plane + mirror for c in channels]),
-        torch.cat([i * cells + cell for i in range(len(channels))]),
-        torch.bincount(cell, minlength=cells).repeat(len(channels)),
+        index,
+        mirror,
+        cell,
+        torch.full_like(ring, carrier.channel),
+        frequency,
+        ring,
+        torch.zeros_like(position) if carrier.whole else position,
+        _synchronisation(position, carrier.share),
+        torch.bincount(cell),
     )
 
 
-def join(first: Cells, second: Cells) -> Cells:
-    """The cells of both, which must not overlap."""
-    return Cells(
-        first.shape,
-        torch.cat([first.index, second.index]),
-        torch.cat([first.mirror, second.mirror]),
-        torch.cat([first.cell, second.cell + len(first.count)]),
-        torch.cat([first.count, second.count]),
-    )
+def _flat(frequency: Tensor, height: int, width: int) -> Tensor:
+    return (frequency[:, 0] + height // 2) * width + frequency[:, 1] + width // 2
+
+
+def _synchronisation(position: Tensor, share: float) -> Tensor:
+    at = position.double()
+    return torch.floor((at + 1) * share) > torch.floor(at * share)
+
+
+def _joined(shape: Shape, parts: list[Cells]) -> Cells:
+    points = {name: torch.cat([getattr(part, name) for part in parts]) for name in _OF_POINTS}
+    count = torch.cat([part.count for part in parts])
+    return Cells(shape=shape, cell=torch.repeat_interleave(torch.arange(len(count)), count), count=count, **points)
+
+
+# Writing and reading
 
 
 def imprint(plain: Tensor, cells: Cells, values: Tensor) -> Tensor:

@@ -1,200 +1,240 @@
-"""From a secret to the values of a class, and the keyring file.
+"""The keyring: a secret, and what is needed to write and read marks made with it.
 
-The values of class k are SHAKE-256(secret, domain, k) turned into standard complex normals: any
-class from 0 up, without a table.  The secret is never printed: ``repr`` leaves it out, the file is
-private to its owner, and what may be shown or logged is the key id, a hash.
+The values of a class come from the secret alone: any class from 0 up, without a table.  The secret is never printed:
+``repr`` leaves it out, the file is private to its owner, and what may be shown or logged is the key id, a hash.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
-import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import files
 from ..errors import InputError, KeyringError, ModelError
+from . import bounds
+from . import keys as streams
+from .bounds import MAX_CLASSES, Shape, Size
+from .patterns import Pattern
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..types import Match
     from .fourier import Cells
 
-Kind = Literal["rings", "real", "noise", "mixed", "paper"]
-KINDS: tuple[Kind, ...] = ("rings", "real", "noise", "mixed", "paper")
-FORMAT, VERSION = "treering keyring", 1
-SECRET_BYTES = 32
-_DOMAIN = b"treering class values 1"
+Keys = Sequence[int] | range
+Complexes = NDArray[np.complex128]
 
-PAPER_TABLE = (
-    (1.1, 0.8, 1.2, 0.9, 0.6, 1.4),
-    (1.1, 0.6, 1.1, 1.2, 0.8, 1.2),
-    (0.7, 1.2, 1.3, 0.8, 0.9, 1.1),
-)
-"""Relative ring values v of three keys, rings 1 to 6 (Hong et al. 2024, watermark experiment)."""
+MAX_SEARCH = 1 << 24
+"""Classes times nonces that a search may cover."""
 
 
-@dataclass(frozen=True)
-class Pattern:
-    """Where and how a mark is written.
-
-    ``kind``: ``rings``, one complex value a ring; ``real``, one real value a ring; ``noise``, one
-    complex value for every half-plane point; ``mixed``, rings in ``channels`` and noise in
-    ``noise_channels``; ``paper``, the fixed real rings of Hong et al. 2024, which are public and
-    hide nothing.  ``inner`` and ``outer``: first and last ring.  ``weight``: a cell of n points counts
-    as n to this power in the score.
-    """
-
-    kind: Kind = "noise"
-    channels: tuple[int, ...] = (0, 1, 2, 3)
-    noise_channels: tuple[int, ...] = ()
-    inner: int = 4
-    outer: int = 15
-    weight: float = 0.5
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))
-        object.__setattr__(self, "noise_channels", tuple(self.noise_channels))
-        if self.kind not in KINDS:
-            raise InputError(f"There is no pattern {self.kind!r}: use one of {', '.join(KINDS)}.")
-        if bool(self.noise_channels) != (self.kind == "mixed"):
-            raise InputError("The pattern 'mixed' needs noise channels, and no other pattern has them.")
-        if set(self.channels) & set(self.noise_channels):
-            raise InputError("A channel carries either rings or noise, not both.")
-        if self.kind == "paper" and (self.inner, self.outer, self.channels) != (1, 6, (0,)):
-            raise InputError("The pattern 'paper' is fixed: channel 0, rings 1 to 6.")
-
-    @classmethod
-    def paper(cls) -> Pattern:
-        """The fixed rings of Hong et al. 2024."""
-        return cls("paper", (0,), (), 1, 6)
-
-    @property
-    def real(self) -> bool:
-        """Whether the values have no imaginary part."""
-        return self.kind in ("real", "paper")
-
-    @property
-    def secret(self) -> bool:
-        """Whether the values come from the secret, so that the exact test applies."""
-        return self.kind != "paper"
-
-    def cells(self, shape: tuple[int, int, int]) -> Cells:
-        """The cells of this pattern in a latent ``[C, h, w]``."""
-        from . import fourier
-
-        if self.kind == "noise":
-            return fourier.disc_cells(shape, self.channels, self.inner, self.outer)
-        cells = fourier.ring_cells(shape, self.channels, self.inner, self.outer)
-        if self.kind == "mixed":
-            return fourier.join(cells, fourier.disc_cells(shape, self.noise_channels, self.inner, self.outer))
-        return cells
+_PATTERN = Pattern()
 
 
 class Fits(Protocol):
     """What a keyring asks of a model: its name, latent ``(C, h, w)`` and picture ``(H, W)``."""
 
     name: str
-    shape: tuple[int, int, int]
-    image_size: tuple[int, int]
+    shape: Shape
+    image_size: Size
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Keyring:
     """A secret and what is needed to read marks made with it.
 
-    ``shape``: latent ``[C, h, w]``.  ``classes``: how many classes a search covers.  ``image_size``:
-    height and width of the pictures.  ``steps``: sampler steps of the reading.
+    ``classes``: how many a search covers.  ``nonces``: how many marks a class has (1: one, as without nonces).
+    ``variants``: of the synchronisation part.  The latent family: ``channels`` and ``factor``, the pixels a latent
+    cell is wide, and ``sizes``, the pictures' heights and widths, the first being the default; where nothing is said,
+    the latents of Stable Diffusion.  ``steps``: sampler steps of the reading.  ``model``: its name, or empty for a
+    keyring that is not tied to one.  ``root``: of the commitment tree, hexadecimal, or empty.  ``derivation``: how
+    values come from the secret; 1 for keyrings made before there were nonces and sizes.
+
+    ``shape`` ``(C, h, w)`` and ``image_size`` may be given in place of channels, factor and sizes.  Raises
+    ``KeyringError`` for what cannot be.
     """
 
     secret: bytes = field(repr=False)
-    pattern: Pattern = Pattern()
-    shape: tuple[int, int, int] = (4, 32, 32)
+    pattern: Pattern = _PATTERN
     classes: int = 100
-    model: str = "demo"
-    image_size: tuple[int, int] = (256, 256)
+    nonces: int = 1
+    variants: int = 1
+    channels: int = 4
+    factor: int = 8
+    sizes: tuple[Size, ...] = ((256, 256),)
     steps: int = 10
+    model: str = ""
     public: bool = False
+    root: str = ""
+    derivation: int = 2
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", tuple(self.shape))
-        object.__setattr__(self, "image_size", tuple(self.image_size))
-        if len(self.secret) != SECRET_BYTES:
-            raise KeyringError(f"A secret has {SECRET_BYTES} bytes, this one has {len(self.secret)}.")
-        if self.classes < 1 or self.steps < 1:
-            raise KeyringError("A keyring needs at least one class and one step.")
-        if self.pattern.kind == "paper" and self.classes > len(PAPER_TABLE):
-            raise KeyringError(f"The pattern 'paper' has {len(PAPER_TABLE)} classes.")
+    def __init__(
+        self,
+        secret: bytes,
+        pattern: Pattern = _PATTERN,
+        shape: Shape | None = None,
+        *,
+        image_size: Size | None = None,
+        **settings: Any,
+    ) -> None:
+        settings |= {
+            "secret": secret,
+            "pattern": pattern,
+            **bounds.family(shape, image_size, settings.get("factor", type(self).factor)),
+        }
+        for one in fields(self):
+            object.__setattr__(self, one.name, settings.pop(one.name, one.default))
+        if settings:
+            raise TypeError(f"A keyring has no {', '.join(settings)}.")
+        self._check()
+
+    def _check(self) -> None:
+        if not isinstance(self.secret, bytes) or len(self.secret) != streams.SECRET_BYTES:
+            count = len(self.secret) if isinstance(self.secret, bytes) else "other content"
+            raise KeyringError(f"A secret has {streams.SECRET_BYTES} bytes, this one has {count}.")
+        for name, value in bounds.checked(self.__dict__).items():
+            object.__setattr__(self, name, value)
+        most = self.pattern.most_classes
+        if most is not None and self.classes > most:
+            raise KeyringError(f"The pattern '{self.pattern.kind}' has {most} classes.")
+        if self.derivation == 1:
+            self._check_first()
+
+    def _check_first(self) -> None:
+        if self.nonces > 1 or self.variants > 1 or self.pattern.sync_share:
+            raise KeyringError("A keyring of version 1 has no nonces and no synchronisation; make a new one for them.")
+        if len({self.shape_of(size) for size in self.sizes}) > 1:
+            raise KeyringError("A keyring of version 1 has latents of one size; make a new one for other sizes.")
 
     @classmethod
     def new(cls, **settings: Any) -> Keyring:
-        """A keyring with a fresh secret from the operating system."""
-        return cls(secret=secrets.token_bytes(SECRET_BYTES), **settings)
+        """A keyring with a fresh secret from the operating system, and a synchronisation part unless told otherwise."""
+        if settings.get("derivation", 2) == 2:
+            settings.setdefault("pattern", Pattern.synchronised())
+        return cls(secrets.token_bytes(streams.SECRET_BYTES), **settings)
 
     @classmethod
-    def for_model(cls, model: Any, **settings: Any) -> Keyring:
+    def for_model(cls, model: Fits, **settings: Any) -> Keyring:
         """A fresh keyring that fits a ``treering.models.LatentModel``."""
         return cls.new(shape=model.shape, image_size=model.image_size, model=model.name, **settings)
 
-    @classmethod
-    def demo(cls) -> Keyring:
-        """The public keyring of the sample pictures; its secret is no secret."""
-        return cls(secret=b"treering's public demo keyring..", public=True)
+    def with_secret(self, secret: bytes) -> Keyring:
+        """The same settings under another secret."""
+        return Keyring(**{one.name: getattr(self, one.name) for one in fields(self)} | {"secret": secret})
 
     @property
     def id(self) -> str:
-        """Public name: 16 hexadecimal digits of a hash of the secret and the pattern."""
-        what = json.dumps([asdict(self.pattern), self.shape], sort_keys=True).encode()
-        return hashlib.sha256(b"treering key id 1" + self.secret + what).hexdigest()[:16]
+        """Public name: 16 hexadecimal digits of a hash of the secret and of what fixes the values."""
+        return (_first_id if self.derivation == 1 else _second_id)(self)
+
+    # ---------------------------------------------------------------------------------- sizes
+
+    @property
+    def image_size(self) -> Size:
+        """Height and width of the pictures, unless another size is named."""
+        return self.sizes[0]
+
+    @property
+    def shape(self) -> Shape:
+        """Latent ``(C, h, w)`` of :attr:`image_size`."""
+        return self.shape_of(self.image_size)
+
+    def shape_of(self, size: Size | None) -> Shape:
+        """Latent ``(C, h, w)`` of pictures of this size (None: the default); raises ``InputError``."""
+        height, width = self.image_size if size is None else size
+        if min(height, width) < self.factor or height % self.factor or width % self.factor:
+            raise InputError(
+                f"Pictures of {width}x{height} are no multiple of the {self.factor} pixels of a latent cell."
+            )
+        return self.channels, height // self.factor, width // self.factor
 
     def check_fits(self, model: Fits) -> None:
         """Raise ``ModelError`` unless these marks fit the model's latents."""
-        if tuple(self.image_size) != tuple(model.image_size) and self.shape == model.shape:
-            ours, theirs = _times(self.image_size), _times(model.image_size)
-            raise ModelError(f"The keyring is for pictures of {ours}, the model {model.name} makes {theirs}.")
-        if tuple(self.shape) != tuple(model.shape):
+        theirs, size = tuple(model.shape), tuple(model.image_size)
+        shapes = {one: self.shape_of(one) for one in self.sizes}
+        if shapes.get((size[0], size[1])) == theirs:
+            return
+        if theirs in shapes.values():
+            ours = next(one for one, shape in shapes.items() if shape == theirs)
             raise ModelError(
-                f"The keyring is for latents of {_times(self.shape)}, the model {model.name} has {_times(model.shape)}."
+                f"The keyring is for pictures of {_times(ours)}, the model {model.name} makes {_times(size)}."
             )
+        raise ModelError(
+            f"The keyring is for latents of {_times(self.shape)}, the model {model.name} has {_times(theirs)}."
+        )
 
-    def with_secret(self, secret: bytes) -> Keyring:
-        """The same settings under another secret."""
-        return replace(self, secret=secret)
+    def check(self) -> None:
+        """Raise ``InputError`` unless the latents of the default size have all rings, and those of all sizes some."""
+        self.pattern.check_fits(self.shape)
+        for size in self.sizes:
+            self.cells(size)
 
-    def cells(self) -> Cells:
-        """Where the mark is written."""
-        return self.pattern.cells(self.shape)
+    # ---------------------------------------------------------------------------------- values
 
-    def weights(self) -> NDArray[np.float64]:
-        """Weight of every cell in the score, ``[D]``."""
-        counts: NDArray[np.float64] = self.cells().count.numpy().astype(np.float64)
-        return counts**self.pattern.weight
+    def cells(self, size: Size | None = None) -> Cells:
+        """The cells of the pattern in latents of this picture size."""
+        shape = self.shape_of(size)
+        if self.derivation == 1:
+            self.pattern.check_fits(shape)
+        return self.pattern.cells(shape)
 
-    def values(self, keys: Sequence[int] | range) -> NDArray[np.complex128]:
-        """Values of classes ``[K, D]``; variance 1 under a random secret (but for ``paper``)."""
-        size = len(self.cells().count)
-        if self.pattern.kind == "paper":
-            return _paper_values(keys)
-        if self.pattern.kind == "real":
-            return _normals(self.secret, keys, (size + 1) // 2).view(np.float64)[:, :size] * np.sqrt(2) + 0j
-        return _normals(self.secret, keys, size)
+    def weights(self, size: Size | None = None) -> NDArray[np.float64]:
+        """Weight of every cell in the score of a class ``[D]``; 0 for the synchronisation part."""
+        return self.pattern.weights(self.cells(size))
 
-    def blocks(self, keys: Sequence[int] | range | None = None, rows: int = 4096) -> Iterator[tuple[Any, Any]]:
-        """Classes to search and their values, a block at a time, so that memory stays flat."""
-        keys = range(self.classes) if keys is None else keys
-        for start in range(0, len(keys), rows):
-            block = keys[start : start + rows]
-            yield block, self.values(block)
+    def values(
+        self, keys: Keys, nonce: int = 0, cells: Cells | None = None, size: Size | None = None, variant: int = 0
+    ) -> Complexes:
+        """Secret values of classes, complex ``[K, D]``.
 
-    def noise(self, key: int, seed: int, count: int = 1) -> Tensor:
+        ``cells``: only these (``keyring.cells().take(which)``), and no stream is drawn further than they need.
+        Classes beyond the keyring's are fine: what a class is does not depend on how many are searched.
+        """
+        self._check_nonce(nonce)
+        return self._marks([(key, nonce) for key in keys], self.cells(size) if cells is None else cells, variant)
+
+    def synchronisation(self, variant: int = 0, size: Size | None = None) -> tuple[Cells, Complexes]:
+        """What all marks of the keyring have in common: its cells, and their values complex ``[S]``."""
+        from torch import nonzero
+
+        cells = self.cells(size)
+        common = cells.take(nonzero(cells.sync[cells.first]).flatten())
+        return common, self._common(common, variant)
+
+    def _marks(self, marks: Sequence[tuple[int, int]], cells: Cells, variant: int = 0) -> Complexes:
+        """Values of marks (class, nonce), complex ``[R, D]``."""
+        keys = [key for key, _ in marks]
+        if keys and not (min(keys) >= 0 and max(keys) < MAX_CLASSES):
+            raise InputError(f"Classes are numbers from 0 to {MAX_CLASSES - 1}.")
+
+        def source(cells: Cells, real: bool) -> Complexes:
+            if self.derivation == 1:
+                return streams.draw_first(self.secret, keys, self.pattern.first_order(cells), real)
+            drawn = streams.draw(streams.mark_seeds(self.secret, marks), _places(cells))
+            return drawn.real * np.sqrt(2) + 0j if real else drawn
+
+        values = self.pattern.values(cells, keys, source)
+        common = cells.sync[cells.first].numpy()
+        if common.any():
+            values[:, common] = self._common(cells, variant)[common]
+        return values
+
+    def _common(self, cells: Cells, variant: int) -> Complexes:
+        if not 0 <= variant < self.variants:
+            raise InputError(f"The keyring has the variants 0 to {self.variants - 1}; there is no variant {variant}.")
+        return streams.draw([streams.synchronisation_seed(self.secret, variant)], _places(cells))[0]
+
+    def noise(
+        self, key: int, seed: int, count: int = 1, nonce: int = 0, size: Size | None = None, variant: int = 0
+    ) -> Tensor:
         """Marked noise float32 ``[count, C, h, w]``; picture i is made from seed ``seed + i`` alone.
 
         Ready for an existing pipeline: ``pipe(prompt, latents=keyring.noise(2, seed=7).to(pipe.unet.dtype))``.
@@ -203,67 +243,129 @@ class Keyring:
 
         from . import fourier
 
-        if not 0 <= key < self.classes:
-            raise InputError(f"The keyring has the classes 0 to {self.classes - 1}; there is no class {key}.")
-        values = torch.from_numpy(self.values([key])[0])
-        return fourier.imprint(plain_noise(self.shape, seed, count), self.cells(), values)
+        self.check_classes([key])
+        values = torch.from_numpy(self.values([key], nonce, None, size, variant)[0])
+        return fourier.imprint(plain_noise(self.shape_of(size), seed, count), self.cells(size), values)
+
+    # ---------------------------------------------------------------------------------- search
+
+    def check_classes(self, keys: Keys | None) -> None:
+        """Raise ``InputError`` unless the keyring has these classes (None: all), at least one."""
+        if keys is None:
+            return
+        if not _count(keys):
+            raise InputError("At least one class is to be searched.")
+        low, high = (
+            (min(keys[0], keys[-1]), max(keys[0], keys[-1])) if isinstance(keys, range) else (min(keys), max(keys))
+        )
+        if low < 0 or high >= self.classes:
+            wrong = low if low < 0 else high
+            raise InputError(f"The keyring has the classes 0 to {self.classes - 1}; there is no class {wrong}.")
+
+    def _check_nonce(self, nonce: int) -> None:
+        if not 0 <= nonce < self.nonces:
+            raise InputError(f"The keyring has the nonces 0 to {self.nonces - 1}; there is no nonce {nonce}.")
+
+    def blocks(
+        self, keys: Keys | None = None, rows: int = 4096, cells: Cells | None = None, size: Size | None = None
+    ) -> Iterator[tuple[Sequence[int], Complexes]]:
+        """Classes to search (None: all) and their values, a block at a time, so that memory stays flat.
+
+        Every nonce of a class is a row of its own.  Raises ``InputError`` for classes that the keyring does not have
+        and for more than ``MAX_SEARCH`` classes times nonces.
+        """
+        return ((classes, values) for classes, _, values in self.marks(keys, rows, cells, size))
+
+    def marks(
+        self, keys: Keys | None = None, rows: int = 4096, cells: Cells | None = None, size: Size | None = None
+    ) -> Iterator[tuple[Sequence[int], Sequence[int], Complexes]]:
+        """As :meth:`blocks`, with the nonces: classes ``[R]``, nonces ``[R]``, values complex ``[R, D]``."""
+        self.check_classes(keys)
+        keys = range(self.classes) if keys is None else keys
+        if (tests := _count(keys) * self.nonces) > MAX_SEARCH:
+            what = "classes" if self.nonces == 1 else "classes times nonces"
+            raise InputError(f"{tests} {what} are more than the {MAX_SEARCH} of one search; name fewer with --keys.")
+        return self._blocks(keys, rows, self.cells(size) if cells is None else cells)
+
+    def _blocks(self, keys: Keys, rows: int, cells: Cells) -> Iterator[tuple[Sequence[int], Sequence[int], Complexes]]:
+        for start in range(0, len(keys) * self.nonces, rows):
+            places = range(start, min(start + rows, len(keys) * self.nonces))
+            classes = [int(keys[i // self.nonces]) for i in places]
+            nonces = [i % self.nonces for i in places]
+            yield classes, nonces, self._marks(list(zip(classes, nonces, strict=True)), cells)
+
+    def match(self, noise: Tensor, keys: Keys | None = None, size: Size | None = None) -> list[Match]:
+        """The best of these classes for every noise ``[B, C, h, w]``, by the pattern's own test."""
+        from . import fourier
+
+        cells = self.cells(size)
+        coefficients = fourier.coefficients(noise.cpu(), cells)
+        return self.pattern.match(coefficients, cells, self.blocks(keys, cells=cells))
 
     # ---------------------------------------------------------------------------------- file
 
-    def as_dict(self, secret: bool = False) -> dict[str, Any]:
-        """What the file holds; without the secret unless asked."""
-        head: dict[str, Any] = {"format": FORMAT, "version": VERSION, "id": self.id}
-        if self.public:
-            head["notice"] = "This keyring is PUBLIC: anyone can read, forge or remove its marks."
-        body = {
-            "public": self.public,
-            "classes": self.classes,
-            "model": self.model,
-            "shape": list(self.shape),
-            "image_size": list(self.image_size),
-            "steps": self.steps,
-            "pattern": asdict(self.pattern),
-        }
-        return head | body | ({"secret": self.secret.hex()} if secret else {})
+    def as_dict(self) -> dict[str, Any]:
+        """What may be shown: everything but the secret."""
+        from . import keyring_file
+
+        return keyring_file.shown(self)
 
     def save(self, path: Path | str, overwrite: bool = False) -> None:
-        """Write the file: mode 0600, under a temporary name, then renamed.
+        """Write the file, for its owner alone; see :func:`treering.marks.keyring_file.save`."""
+        from . import keyring_file
 
-        A file that exists is replaced only with ``overwrite``: a lost secret cannot be made again.
-        """
-        self.cells()  # rings and channels that do not fit are refused before anything is written
-        path, text = Path(path), json.dumps(self.as_dict(secret=True), indent=2) + "\n"
-        if path.exists() and not overwrite:
-            raise KeyringError(f"{path} exists already; a lost keyring cannot be made again.")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            files.write(path, text.encode(), overwrite=overwrite, private=True)
-        except OSError as error:
-            raise KeyringError(f"The keyring {path} cannot be written: {error.strerror or error}.") from error
+        keyring_file.save(self, Path(path), overwrite)
 
     @classmethod
     def load(cls, path: Path | str) -> Keyring:
-        """Read a file; refuses unknown versions, broken content and secrets that others can read."""
-        path = Path(path)
-        try:
-            with path.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                data = file.read(1 << 20)
-        except FileNotFoundError:
-            raise KeyringError(f"There is no keyring {path}; `treering keys new` makes one.") from None
-        except OSError as error:
-            raise KeyringError(f"The keyring {path} cannot be read: {error.strerror or error}.") from error
-        keyring = _parse(path, data)
-        if os.name == "posix" and not keyring.public and stat.S_IMODE(mode) & 0o077:
-            raise KeyringError(f"Other users can read the keyring {path}; run: chmod 600 {path}")
-        return keyring
+        """Read a file; see :func:`treering.marks.keyring_file.load`."""
+        from . import keyring_file
+
+        return keyring_file.load(Path(path))
+
+
+# Names
+
+
+def canonical(content: Any) -> bytes:
+    """JSON in the one form that is hashed: sorted, without spaces, ASCII, finite."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _first_id(keyring: Keyring) -> str:
+    pattern = asdict(keyring.pattern)
+    del pattern["sync_channels"], pattern["sync_share"]
+    what = json.dumps([pattern, keyring.shape], sort_keys=True).encode()
+    return hashlib.sha256(b"treering key id 1" + keyring.secret + what).hexdigest()[:16]
+
+
+def _second_id(keyring: Keyring) -> str:
+    pattern = asdict(keyring.pattern)
+    pattern |= {name: float(pattern[name]) for name in ("weight", "sync_share")}
+    what = canonical({"derivation": keyring.derivation, "pattern": pattern})
+    return hashlib.sha256(b"treering key id 2" + keyring.secret + what).hexdigest()[:16]
 
 
 def _times(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
 
-def plain_noise(shape: tuple[int, int, int], seed: int, count: int = 1, stream: int = 0) -> Tensor:
+def _count(keys: Keys) -> int:
+    try:
+        return len(keys)
+    except OverflowError:  # a range beyond what len can say
+        return MAX_CLASSES
+
+
+def _places(cells: Cells) -> streams.Places:
+    """Where the value of every cell stands: channel, ring and position, int64 ``[D, 3]``."""
+    from torch import stack
+
+    first = cells.first
+    return stack([cells.channel[first], cells.ring[first], cells.position[first]], 1).numpy()
+
+
+def plain_noise(shape: Shape, seed: int, count: int = 1, stream: int = 0) -> Tensor:
     """Unmarked noise float32 ``[count, C, h, w]``, one generator for every picture.
 
     ``stream``: noise of one seed and several streams is independent; pictures are drawn from stream 0.
@@ -277,70 +379,3 @@ def plain_noise(shape: tuple[int, int, int], seed: int, count: int = 1, stream: 
     sources = (np.random.SeedSequence(seed + i, spawn_key=spawned) for i in range(count))
     generators = (np.random.Generator(np.random.Philox(source)) for source in sources)
     return torch.from_numpy(np.stack([generator.standard_normal(shape, np.float32) for generator in generators]))
-
-
-def _normals(secret: bytes, keys: Sequence[int] | range, size: int) -> NDArray[np.complex128]:
-    """Standard complex normals ``[K, size]`` (E|z|^2 = 1) by Box and Muller from SHAKE-256."""
-    start = hashlib.shake_256(_DOMAIN + secret)
-    blocks = []
-    for key in keys:
-        stream = start.copy()
-        stream.update(int(key).to_bytes(8, "little"))
-        blocks.append(stream.digest(16 * size))
-    words = np.frombuffer(b"".join(blocks), "<u8").reshape(len(blocks), size, 2)
-    uniform = ((words >> np.uint64(11)) + 0.5) * 2.0**-53  # in (0, 1)
-    values: NDArray[np.complex128] = np.sqrt(-np.log(uniform[..., 0])) * np.exp(2j * np.pi * uniform[..., 1])
-    return values
-
-
-def _paper_values(keys: Sequence[int] | range) -> NDArray[np.complex128]:
-    """80 (1 + 2 (v - 1)) in the unnormalised FFT of a 64 x 64 latent, so divided by 64 here."""
-    if any(not 0 <= key < len(PAPER_TABLE) for key in keys):
-        raise InputError(f"The pattern 'paper' has {len(PAPER_TABLE)} classes, counted from 0.")
-    table = np.asarray([PAPER_TABLE[key] for key in keys], np.complex128)
-    return 80 / 64 * (1 + 2 * (table - 1))
-
-
-def _parse(path: Path, data: bytes) -> Keyring:
-    try:
-        content = json.loads(data)
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise KeyringError(f"{path} is not a treering keyring.")
-        if content.get("version") != VERSION:
-            raise KeyringError(
-                f"The keyring {path} has version {content.get('version')!r}; this treering reads version {VERSION}."
-            )
-        pattern: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["pattern"].items()}
-        keyring = Keyring(
-            secret=bytes.fromhex(content["secret"]),
-            pattern=Pattern(**pattern),
-            shape=_whole(content["shape"], 3),  # type: ignore[arg-type]
-            classes=int(content["classes"]),
-            model=str(content["model"]),
-            image_size=_whole(content["image_size"], 2),  # type: ignore[arg-type]
-            steps=int(content["steps"]),
-            public=content["public"] is True,
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, InputError) as error:
-        raise KeyringError(f"The keyring {path} is damaged: {_reason(error)}.") from None
-    if content.get("id") != keyring.id:
-        raise KeyringError(f"The keyring {path} is damaged: its id does not fit its content.")
-    return keyring
-
-
-def _whole(values: Any, count: int) -> tuple[int, ...]:
-    numbers = tuple(int(value) for value in values)
-    if len(numbers) != count or min(numbers) < 1:
-        raise ValueError(f"{count} positive numbers are needed")
-    return numbers
-
-
-def _reason(error: Exception) -> str:
-    """What is wrong, without quoting content that may hold the secret."""
-    if isinstance(error, json.JSONDecodeError):
-        return f"it is not valid JSON (line {error.lineno})"
-    if isinstance(error, UnicodeDecodeError):
-        return "it is not text"
-    if isinstance(error, KeyError):
-        return f"{error.args[0]!r} is missing"
-    return "a value is not of the form that is needed"

@@ -1,14 +1,6 @@
-"""Spectrum against keys: scores, p-values and the best class; knows no model and no picture.
+"""Spectrum against keys: scores and the best class; knows no model and no picture.
 
-The exact test holds for every picture.  If a picture was made without this secret, the values of a
-key are random *given the picture*, whatever the picture, the model or the quality of the inversion.
-For complex values CN(0, 1) the score S = Re sum w conj(m) key is then N(0, 1/2 sum w^2 |m|^2), and
-for real values N(0, sum w^2 (Re m)^2).  So z = S / sd is standard normal, p = 1 - Phi(z), and the
-least of n independent p-values is corrected by p = 1 - (1 - p_min)^n (Sidak 1967).
-
-The classical test (Wen et al. 2023, section 3.3) takes the key as fixed and the noise as random:
-2 sum |F - key|^2 over the half plane is noncentral chi-squared with two degrees of freedom a point
-and noncentrality 2 sum |key|^2.  It holds only as far as inverted noise is white and of variance 1.
+What a score is worth stands in :mod:`treering.marks.nulls`.
 """
 
 from __future__ import annotations
@@ -19,9 +11,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
 
 from ..types import Match
+from .nulls import classical_log_p, log_p, null_deviation, sidak
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -29,13 +21,6 @@ Blocks = Iterable[tuple[Sequence[int], Complexes]]
 """Classes and their values ``[K, D]``, a block at a time."""
 
 _LN10 = math.log(10)
-
-
-def null_deviation(means: Complexes, weights: Floats, real: bool) -> Floats:
-    """Standard deviation of the score of a random key: means ``[B, D]`` to ``[B]``."""
-    power = weights**2 * (means.real**2 if real else 0.5 * np.abs(means) ** 2)
-    deviation: Floats = np.sqrt(power.sum(1))
-    return deviation
 
 
 def scores(means: Complexes, values: Complexes, weights: Floats, real: bool) -> Floats:
@@ -49,30 +34,6 @@ def scores(means: Complexes, values: Complexes, weights: Floats, real: bool) -> 
     right = np.concatenate([values.real, values.imag], 1)
     z: Floats = left @ right.T
     return z
-
-
-def log_p(z: Floats | float, tests: int = 1) -> Floats:
-    """ln of the p-value of the largest z of ``tests`` searched; accurate far into the tail."""
-    single = special.log_ndtr(-np.asarray(z, np.float64))
-    return sidak(single, tests)
-
-
-def sidak(log_single: Floats | float, tests: int) -> Floats:
-    """ln of 1 - (1 - p)^tests, from ln p."""
-    single = np.asarray(log_single, np.float64)
-    with np.errstate(divide="ignore", under="ignore"):
-        none = tests * np.log1p(-np.exp(single))  # ln of no success in all tests
-        exact = np.log(-np.expm1(none))
-    corrected: Floats = np.where(single < -30, np.minimum(single + math.log(tests), 0), exact)
-    return corrected
-
-
-def classical_log_p(coefficients: Complexes, values: Complexes, cell: NDArray[np.int64]) -> Floats:
-    """ln of the classical p-value: coefficients ``[N]``, values of one key ``[D]``; down to ln 1e-300."""
-    key = values[cell]
-    distance = 2 * float((np.abs(coefficients - key) ** 2).sum())
-    p = stats.ncx2.cdf(distance, 2 * len(key), 2 * float((np.abs(key) ** 2).sum()))
-    return np.log(np.clip(np.nan_to_num(p, nan=1.0), 1e-300, 1.0))
 
 
 def closed_set(coefficients: Complexes, values: Complexes, cell: NDArray[np.int64]) -> NDArray[np.int64]:

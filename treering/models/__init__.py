@@ -1,6 +1,33 @@
-"""The only room that imports diffusers or transformers."""
+"""The only room that imports diffusers or transformers.
 
-from .loading import load
-from .pipeline import DTYPES, Denoiser, LatentModel
+Names are loaded when they are first used: what ships with the package is known without torch.
+"""
 
-__all__ = ["DTYPES", "Denoiser", "LatentModel", "load"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .loading import BUILT_IN, DEFAULT, load
+    from .pipeline import DTYPES, LatentModel
+    from .protocol import Model
+    from .walk import Denoiser
+
+_HOMES = {
+    "BUILT_IN": "loading",
+    "DEFAULT": "loading",
+    "DTYPES": "pipeline",
+    "Denoiser": "walk",
+    "LatentModel": "pipeline",
+    "Model": "protocol",
+    "load": "loading",
+}
+
+__all__ = ["BUILT_IN", "DEFAULT", "DTYPES", "Denoiser", "LatentModel", "Model", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,114 +1,154 @@
-"""From a name to a model: built in, a pipeline folder, or a hub id; only safetensors are read."""
+"""From a name to a model: built in, a pipeline folder, or a hub id.
+
+A folder is checked before a library sees it: its files (:mod:`trust`), the numbers of its configurations
+(:mod:`bounds`), and whether its weights fit the networks that they ask for (:mod:`headers`).
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import logging
-import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from safetensors import SafetensorError
+import torch
 
 from ..errors import ModelError
-from . import demo
+from . import batching, bounds, demo, headers, trust
+from .builtin import BuiltIn
+from .hub import fetch, quiet
 from .pipeline import DTYPES, LatentModel
+from .sentences import first_line, printable
+
+BUILT_IN: dict[str, BuiltIn] = {model.name: model for model in (demo.MODEL,)}
+"""Models that ship with the package, by name."""
+DEFAULT = demo.NAME
+"""The model that is meant where none is named."""
+
+KNOWN = {
+    "vae": ("network", "AutoencoderKL"),
+    "unet": ("network", "UNet2DConditionModel"),
+    "text_encoder": ("text encoder", "CLIPTextModel"),
+    "tokenizer": ("tokenizer", "CLIPTokenizer"),
+}
+"""Kind and class of every part of Stable Diffusion 1 and 2; any scheduler of diffusers will do."""
+CONFIGS = {
+    "vae": "config.json",
+    "unet": "config.json",
+    "text_encoder": "config.json",
+    "tokenizer": "tokenizer_config.json",
+    "scheduler": "scheduler_config.json",
+}
+BASES = {
+    "vae": "diffusion_pytorch_model",
+    "unet": "diffusion_pytorch_model",
+    "text_encoder": "model",
+}
+"""Name of the weights in each part."""
 
 
-def load(name: str = demo.NAME, device: str = "cpu", dtype: str = "float32", download: bool = False) -> LatentModel:
-    """Load ``demo``, a pipeline folder, or a hub id; only safetensors are read.
+def load(name: str = DEFAULT, device: str = "cpu", dtype: str = "float32", download: bool = False) -> LatentModel:
+    """Load a built-in model, a pipeline folder, or a hub id; only safetensors are read.
 
     Nothing is downloaded unless ``download`` is set.  Raises ``ModelError`` with one sentence.
     """
     if dtype not in DTYPES:
-        raise ModelError(f"There is no number type {dtype!r}: use one of {', '.join(DTYPES)}.")
+        raise ModelError(f"There is no number type {printable(dtype)!r}: use one of {', '.join(DTYPES)}.")
     if device.startswith("meta"):
         raise ModelError("The model cannot be put on 'meta': that device holds no numbers.")
-    folder = demo.WEIGHTS if name == demo.NAME else Path(name)
-    if not (folder / "model_index.json").is_file():
-        folder = _from_hub(name, download)
+    built_in = BUILT_IN.get(name)
+    folder = built_in.folder if built_in else Path(name)
+    if not built_in and not (folder / "model_index.json").is_file():
+        folder = fetch(name, download)
     with quiet():
-        model = _from_folder(name, folder)
-        try:
+        with _told(f"The model {printable(name)} cannot be loaded: "):
+            model = _from_folder(name, folder, built_in)
+        with _told(f"The model cannot be put on {printable(device)!r}: "):
             return model.to(device, dtype)
-        except (RuntimeError, AssertionError) as error:
-            raise ModelError(f"The model cannot be put on {device!r}: {str(error).splitlines()[0]}") from error
-
-
-def _from_hub(name: str, download: bool) -> Path:
-    if name == demo.NAME or Path(name).exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
-        raise ModelError(f"{name} is not a Stable Diffusion pipeline folder: it has no model_index.json.")
-    from huggingface_hub import snapshot_download
-
-    files = ["model_index.json", "scheduler/*.json", "tokenizer/*", "*/config.json"]
-    files += ["vae/diffusion_pytorch_model*.safetensors*", "unet/diffusion_pytorch_model*.safetensors*"]
-    files += ["text_encoder/model*.safetensors*"]
-    variants = ["*.fp16.*", "*.non_ema.*"]
-    try:
-        return Path(
-            snapshot_download(name, allow_patterns=files, ignore_patterns=variants, local_files_only=not download)
-        )
-    except Exception as error:  # the hub's client raises many kinds, for a missing file, network or id
-        hint = "cannot be downloaded" if download else "is not in the local cache; --download fetches it"
-        raise ModelError(f"The model {name} {hint}.") from error
-
-
-def _from_folder(name: str, folder: Path) -> LatentModel:
-    import diffusers
-    import transformers
-
-    try:
-        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-        scheduler = getattr(diffusers, index["scheduler"][1])
-        if (
-            index["unet"][1] != "UNet2DConditionModel"
-            or index["vae"][1] != "AutoencoderKL"
-            or "text_encoder_2" in index
-        ):
-            raise ModelError(
-                f"The model {name} is a {index.get('_class_name')}; only Stable Diffusion 1 and 2 are known."
-            )
-        options = {"use_safetensors": True, "low_cpu_mem_usage": False, "local_files_only": True}
-        return LatentModel(
-            name,
-            diffusers.AutoencoderKL.from_pretrained(folder / "vae", **options),
-            diffusers.UNet2DConditionModel.from_pretrained(folder / "unet", **options),
-            transformers.CLIPTextModel.from_pretrained(
-                folder / "text_encoder", use_safetensors=True, local_files_only=True
-            ),
-            transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
-            scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
-            folder,
-            demo.random_caption if name == demo.NAME else None,
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"The model {name} cannot be loaded: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-        ) from error
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """The libraries' own notices are not for our users."""
-    import diffusers
-    import transformers
-
-    levels = diffusers.utils.logging.get_verbosity(), transformers.utils.logging.get_verbosity()
-    diffusers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.set_verbosity_error()
-    bars = transformers.utils.logging.is_progress_bar_enabled()
-    transformers.utils.logging.disable_progress_bar()
-    hub = logging.getLogger("huggingface_hub")
-    before = hub.level
-    hub.setLevel(logging.ERROR)
+def _told(start: str) -> Iterator[None]:
+    """Whatever goes wrong within, as one ``ModelError``; what Rust parts of a library raise is no Exception."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        diffusers.utils.logging.set_verbosity(levels[0])
-        transformers.utils.logging.set_verbosity(levels[1])
-        hub.setLevel(before)
-        if bars:
-            transformers.utils.logging.enable_progress_bar()
+        yield
+    except ModelError as error:
+        raise ModelError(str(error) if str(error).startswith("The model ") else f"{start}{error}") from error
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise  # Ctrl-C
+        raise ModelError(f"{start}{first_line(error)}") from error
+
+
+def _from_folder(name: str, folder: Path, built_in: BuiltIn | None) -> LatentModel:
+    index = trust.read_index(folder)
+    _check_family(name, index)
+    classes = {part: trust.component(index, part, kind) for part, (kind, _) in KNOWN.items()}
+    scheduler = trust.component(index, "scheduler", "scheduler")
+    places = {part: trust.check_files(folder, part) for part in CONFIGS}
+    configs = {part: trust.read_config(places[part] / file) for part, file in CONFIGS.items()}
+    bounds.check(configs)
+    _check_weights(classes, places, configs)
+    return LatentModel(
+        name,
+        _network(classes["vae"], places["vae"], low_cpu_mem_usage=False),
+        _network(classes["unet"], places["unet"], low_cpu_mem_usage=False),
+        _network(classes["text_encoder"], places["text_encoder"]),
+        _tokenizer(classes["tokenizer"], places["tokenizer"], configs["text_encoder"]),
+        scheduler.from_pretrained(places["scheduler"], local_files_only=True),
+        folder,
+        built_in.captions if built_in else None,
+        built_in.offset if built_in else (0.0, 0.0),
+    )
+
+
+def _check_family(name: str, index: dict[str, Any]) -> None:
+    for part, (_, wanted) in KNOWN.items():
+        entry = index.get(part)
+        if not isinstance(entry, list) or len(entry) != 2 or entry[1] != wanted or "text_encoder_2" in index:
+            kind = printable(index["_class_name"])
+            raise ModelError(f"The model {printable(name)} is a {kind}; only Stable Diffusion 1 and 2 are known.")
+
+
+def _check_weights(classes: dict[str, Any], places: dict[str, Path], configs: dict[str, Any]) -> None:
+    """The networks in outline against the headers of their files, and all of them against the memory there is."""
+    numbers = 0
+    for part, base in BASES.items():
+        given = headers.weights(places[part], base)
+        wanted = headers.outline(partial(_built, classes[part], configs[part]), len(given))
+        headers.check_fit(part, wanted, given)
+        numbers += headers.count(wanted)
+    there = batching.host_memory()
+    if there is not None and 4 * numbers > there:
+        raise ModelError(f"it takes {4 * numbers / 1e9:.1f} GB of memory, and {there / 1e9:.1f} GB are free")
+
+
+def _built(kind: Any, config: dict[str, Any]) -> Any:
+    """A network by its configuration, as its library builds it."""
+    if hasattr(kind, "from_config"):
+        return kind.from_config(config)
+    return kind(kind.config_class.from_dict(config))
+
+
+def _network(kind: Any, place: Path, **options: Any) -> Any:
+    """A network with its weights, in float32; all of them must be there."""
+    network, info = kind.from_pretrained(
+        place,
+        use_safetensors=True,
+        local_files_only=True,
+        torch_dtype=torch.float32,
+        output_loading_info=True,
+        **options,
+    )
+    missing = info["missing_keys"] if isinstance(info, dict) else info.missing_keys
+    if missing:
+        raise ModelError(f"{place.name} lacks the weights of {printable(min(missing))} and {len(missing) - 1} more")
+    return network
+
+
+def _tokenizer(kind: Any, place: Path, text: dict[str, Any]) -> Any:
+    tokenizer = kind.from_pretrained(place, local_files_only=True)
+    if len(tokenizer) > text.get("vocab_size", 49408):
+        raise ModelError(f"The tokenizer has {len(tokenizer)} words, more than its text encoder knows.")
+    return tokenizer

@@ -1,13 +1,13 @@
 """A latent diffusion model as treering sees it: encode, decode, predict, and a scheduler.
 
 Units live here and nowhere else: a latent is *already scaled and shifted*, as the denoiser sees it.
-On a CPU the networks take one picture at a time: two cores gain nothing from a batch, memory stays
-flat, and a picture's result cannot depend on its neighbours.
+How many pictures go through a network together is decided in :mod:`treering.models.batching`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,22 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, ModelError, SamplerError
-from . import fingerprint
-
-Denoiser = Callable[[Tensor, float, Tensor], Tensor]
-"""``f(x, time, rows)``: model output ``[A, C, h, w]`` for the samples ``rows`` of the batch."""
+from ..types import Solution
+from . import fingerprint, walk
+from .batching import Batching, Part
+from .precision import exact_float32
+from .schedule import Schedule, probe
+from .walk import Denoiser
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _INVERTIBLE = ("DDIMScheduler", "EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler")
 
 
 class LatentModel:
-    """A Stable Diffusion pipeline's networks, in evaluation mode, without gradients.
+    """A Stable Diffusion pipeline's networks, in evaluation mode, without gradients: a :class:`protocol.Model`.
 
-    ``shape``: latent ``(C, h, w)``.  ``image_size``: ``(height, width)`` in pixels.
+    ``shape``: latent ``(C, h, w)``.  ``image_size``: ``(height, width)`` in pixels.  ``captions``: a random prompt of
+    the model's own world for a seed, if it came with such.  ``tf32``: whether a GPU may round float32 to TF32.
     """
 
     def __init__(
@@ -41,8 +44,10 @@ class LatentModel:
         scheduler: Any,
         folder: Path | None = None,
         captions: Callable[[int], str] | None = None,
+        offset: tuple[float, float] = (0.0, 0.0),
     ) -> None:
-        self.name, self._folder, self._captions = name, folder, captions
+        self.name, self._folder, self.captions, self.tf32 = name, folder, captions, False
+        self.offset = offset
         self.vae, self.unet, self.text_encoder = vae, unet, text_encoder
         self.tokenizer, self._scheduler = tokenizer, scheduler
         for network in (vae, unet, text_encoder):
@@ -54,6 +59,8 @@ class LatentModel:
         self.image_size = (int(height) * self.factor, int(width) * self.factor)
         if unet.config.in_channels != vae.config.latent_channels:
             raise ModelError(f"The model {name} edits or upscales pictures; a model that makes them is needed.")
+        self._schedules: dict[int, Schedule] = {}
+        self.batching = Batching({})
 
     @property
     def device(self) -> torch.device:
@@ -83,14 +90,22 @@ class LatentModel:
             network.to(device=device, dtype=DTYPES[dtype])
             if device == "cpu":
                 network.to(memory_format=torch.channels_last)
+        self.batching = Batching.of(self.device, self._needs())
         return self
 
-    # ------------------------------------------------------------------------------- pictures
+    def precision(self) -> AbstractContextManager[None]:
+        """Within it float32 is exact on this model's device; for what is differentiated outside of these methods."""
+        return exact_float32(self.device, self.tf32)
 
-    def _one_by_one(self, x: Tensor) -> Iterator[Tensor]:
-        """Rows as the networks take them: one at a time on a CPU, all at once elsewhere."""
-        rows = 1 if self.device.type == "cpu" else max(len(x), 1)
-        return (x[i : i + rows] for i in range(0, len(x), rows))
+    def _needs(self) -> dict[Part, int]:
+        """Bytes that one picture takes in each part, roughly: so many planes of the widest kind at full size."""
+        size = self.vae.dtype.itemsize
+        (height, width), (_, h, w) = self.image_size, self.shape
+        full = height * width * int(self.vae.config.block_out_channels[0]) * size
+        latent = h * w * int(self.unet.config.block_out_channels[0]) * size
+        return {"encoder": 8 * full, "decoder": 16 * full, "denoiser": 64 * latent}
+
+    # ------------------------------------------------------------------------------- pictures
 
     def _cast(self, x: Tensor) -> Tensor:
         x = x.to(self.device, self.vae.dtype)
@@ -99,19 +114,25 @@ class LatentModel:
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
         """Posterior mode: pixels ``[B, 3, H, W]`` in [-1, 1] to a latent ``[B, C, h, w]``, float32."""
-        modes = [self.vae.encode(self._cast(rows)).latent_dist.mode() for rows in self._one_by_one(pixels)]
-        latent = torch.cat(modes).float().contiguous()
+
+        def modes(rows: Tensor) -> Tensor:
+            mode: Tensor = self.vae.encode(self._cast(rows)).latent_dist.mode()
+            return mode
+
+        with self.precision():
+            latent = self.batching.run("encoder", modes, pixels).float().contiguous()
         return (latent - self._shift) * float(self.vae.config.scaling_factor)
 
     @torch.no_grad()
     def decode(self, latent: Tensor) -> Tensor:
         """Latent ``[B, C, h, w]`` to pixels ``[B, 3, H, W]``, float32, not clipped."""
-        return torch.cat([self.decode_with_gradient(rows) for rows in self._one_by_one(latent)])
+        return self.batching.run("decoder", self.decode_with_gradient, latent)
 
     def decode_with_gradient(self, latent: Tensor) -> Tensor:
         """As :meth:`decode`, all rows at once, for methods that differentiate."""
         scaled = latent / float(self.vae.config.scaling_factor) + self._shift
-        pixels: Tensor = self.vae.decode(self._cast(scaled)).sample
+        with self.precision():
+            pixels: Tensor = self.vae.decode(self._cast(scaled)).sample
         return pixels.float().contiguous()
 
     @property
@@ -134,7 +155,8 @@ class LatentModel:
             truncation=True,
             return_tensors="pt",
         ).input_ids
-        embedding: Tensor = self.text_encoder(ids.to(self.device))[0]
+        with self.precision():
+            embedding: Tensor = self.text_encoder(ids.to(self.device))[0]
         return embedding
 
     def denoiser(self, prompts: Sequence[str], guidance: float = 1.0, negative: str = "") -> Denoiser:
@@ -144,8 +166,8 @@ class LatentModel:
         """
         cache = {text: self.context(text) for text in dict.fromkeys((*prompts, negative))}
 
-        def group(x: Tensor, time: float, texts: Sequence[str]) -> Tensor:
-            context = torch.cat([cache[text] for text in texts])
+        def group(x: Tensor, time: float, rows: Tensor) -> Tensor:
+            context = torch.cat([cache[prompts[row]] for row in rows.tolist()])
             if guidance == 1.0:
                 return self._unet(x, time, context)
             without = cache[negative].expand(len(x), -1, -1)
@@ -153,15 +175,16 @@ class LatentModel:
             return plain + guidance * (prompted - plain)
 
         def f(x: Tensor, time: float, rows: Tensor) -> Tensor:
-            parts = zip(self._one_by_one(x), self._one_by_one(rows), strict=True)
-            return torch.cat([group(part, time, [prompts[row] for row in chosen.tolist()]) for part, chosen in parts])
+            passes = 1 if guidance == 1.0 else 2
+            return self.batching.run("denoiser", lambda part, which: group(part, time, which), x, rows, passes=passes)
 
         return f
 
     @torch.no_grad()
     def _unet(self, x: Tensor, time: float, context: Tensor) -> Tensor:
-        t = torch.tensor(time, device=self.device)
-        output: Tensor = self.unet(self._cast(x), t, encoder_hidden_states=context).sample
+        t = torch.tensor(time, dtype=torch.float32, device=self.device)
+        with self.precision():
+            output: Tensor = self.unet(self._cast(x), t, encoder_hidden_states=context).sample
         return output.float().contiguous()
 
     def scheduler(self) -> Any:
@@ -177,4 +200,73 @@ class LatentModel:
 
     def sampled_words(self, seed: int) -> str | None:
         """A random prompt of the model's own world, if it came with one."""
-        return self._captions(seed) if self._captions else None
+        return self.captions(seed) if self.captions else None
+
+    # ------------------------------------------------------------------------------- both ways
+
+    def noise_shape(self, size: tuple[int, int] | None = None, frames: int | None = None) -> tuple[int, ...]:
+        """Shape of the noise of one picture of ``size`` (height, width): ``(C, h, w)``; see the protocol."""
+        if frames is not None:
+            raise InputError(f"The model {self.name} makes pictures, not clips.")
+        height, width = size or self.image_size
+        unit = self.factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
+        if min(height, width) < unit or height % unit or width % unit:
+            raise InputError(f"The model {self.name} makes pictures whose sides are multiples of {unit} pixels.")
+        return (self.shape[0], height // self.factor, width // self.factor)
+
+    def latents(self, noise: Tensor) -> Tensor:
+        """What ``latents=`` of the diffusers pipeline wants for noise ``[B, C, h, w]``: itself, where the networks are.
+
+        The pipeline multiplies it by its scheduler's first deviation itself.
+        """
+        return noise.to(self.device, self.unet.dtype)
+
+    def schedule(self, steps: int) -> Schedule:
+        """The probed sampler of :meth:`scheduler` at so many steps."""
+        if steps not in self._schedules:
+            self._schedules[steps] = probe(self.scheduler(), steps)
+        return self._schedules[steps]
+
+    def sample(
+        self, noise: Tensor, prompts: Sequence[str] | str, *, steps: int, guidance: float = 1.0, **call: Any
+    ) -> Tensor:
+        """Noise to latent, both ``[B, C, h, w]``; ``call``: ``negative_prompt`` alone is known."""
+        f = self._told(prompts, len(noise), guidance, call)
+        return walk.sample(self.schedule(steps), f, noise.to(self.device, torch.float32))
+
+    def recover(
+        self,
+        latent: Tensor,
+        prompts: Sequence[str] | str = "",
+        *,
+        steps: int,
+        guidance: float = 1.0,
+        evaluations: int = 1,
+        **call: Any,
+    ) -> Tensor:
+        """Latent to noise, both ``[B, C, h, w]``: the value of :meth:`recovered`."""
+        return self.recovered(latent, prompts, steps=steps, guidance=guidance, evaluations=evaluations, **call).value
+
+    def recovered(
+        self,
+        latent: Tensor,
+        prompts: Sequence[str] | str = "",
+        *,
+        steps: int,
+        guidance: float = 1.0,
+        evaluations: int = 1,
+        **call: Any,
+    ) -> Solution:
+        """The noise with what became of every sample; see :func:`walk.recover`."""
+        if evaluations < 1:
+            raise InputError("Undoing a step takes at least one evaluation.")
+        f = self._told(prompts, len(latent), guidance, call)
+        return walk.recover(self.schedule(steps), f, latent.to(self.device, torch.float32), evaluations)
+
+    def _told(self, prompts: Sequence[str] | str, count: int, guidance: float, call: dict[str, Any]) -> Denoiser:
+        prompts = [prompts] * count if isinstance(prompts, str) else prompts
+        if len(prompts) != count:
+            raise InputError(f"There are {len(prompts)} prompts for {count} pictures.")
+        if unknown := sorted(call.keys() - {"negative_prompt"}):
+            raise InputError(f"The model {self.name} knows no setting {', '.join(unknown)}.")
+        return self.denoiser(prompts, guidance, str(call.get("negative_prompt") or ""))

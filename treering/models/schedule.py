@@ -16,6 +16,7 @@ import torch
 
 from ..errors import SamplerError
 from ..types import Step
+from .sentences import first_line
 
 _SETTINGS = ("clip_sample", "thresholding", "use_dynamic_thresholding", "stochastic_sampling")
 """Scheduler settings that break affinity or determinism."""
@@ -81,9 +82,9 @@ class _Runs:
         scheduler = copy.deepcopy(self.scheduler)
         try:
             scheduler.set_timesteps(self.count)
-        except (ValueError, TypeError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             name = type(scheduler).__name__
-            raise SamplerError(f"{name} cannot be set to {self.count} steps: {error}") from error
+            raise SamplerError(f"{name} cannot be set to {self.count} steps: {first_line(error)}") from error
         if min(float(t) for t in scheduler.timesteps) < 0:
             raise SamplerError(
                 f"{type(scheduler).__name__} makes no valid grid of {self.count} steps; try another number."
@@ -116,6 +117,6 @@ class _Runs:
     def _step(scheduler: Any, f: torch.Tensor, t: Any, x: torch.Tensor) -> torch.Tensor:
         try:
             answer: torch.Tensor = scheduler.step(f, t, x).prev_sample
-        except (ValueError, IndexError, ZeroDivisionError, NotImplementedError) as error:
-            raise SamplerError(f"{type(scheduler).__name__} cannot be probed: {error}") from error
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise SamplerError(f"{type(scheduler).__name__} cannot be probed: {first_line(error)}") from error
         return answer

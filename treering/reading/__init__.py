@@ -1,5 +1,5 @@
 """One picture, read: from pixels to an answer with its p-value."""
 
-from .detector import FPR, Detector
+from .detector import Detector
 
-__all__ = ["FPR", "Detector"]
+__all__ = ["Detector"]

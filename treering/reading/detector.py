@@ -1,13 +1,13 @@
-"""Detect: which rooms do what, in which order, and nothing else."""
+"""Detect: pictures through the stages of a plan, to answers."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,87 +17,79 @@ from torch import Tensor
 from .. import inversion
 from ..errors import InputError
 from ..inversion import DecoderInversion
-from ..marks import fourier, matching
 from ..marks.keyring import Keyring
 from ..models import LatentModel
-from ..models.schedule import Schedule, probe
 from ..pictures import images
-from ..types import Detection, Match, Solution
+from ..settings import METHOD
+from ..settings import Reading as Settings
+from ..types import Answer, Detection, Match, Solution
+from . import plan as plans
+from .assessable import failure, one_colour
+from .plan import EFFORTS, Outcome
+from .record import Done, Finding, Reading
+from .search import Candidate
+from .stages import Given, Stage
+from .tools import Tools
 
-FPR = 1e-6
-"""False-positive rate of detection."""
 
-ROWS = 8
-"""Pictures that go through the networks together on a GPU."""
-
-
-@dataclass(frozen=True)
 class Detector:
     """Reads marks of one keyring from pictures.
 
-    ``method``: a name of :data:`treering.inversion.METHODS` or a plan.  ``keys``: classes to search
-    (None: all of the keyring).  ``fpr``: the p-value up to which a class is named, after correction
-    for all classes searched.  ``prompt`` and ``guidance``: empty and 1, unless the prompt is known.
+    ``settings``: how; ``changes`` are its fields by name.  ``method`` may also be a plan of decoder inversion; where
+    one is named without an effort, a picture is read once, by it.  ``every``: all stages are run, whatever is found.
+    Raises ``ModelError`` if the keyring's marks do not fit the model.
     """
 
-    model: LatentModel
-    keyring: Keyring
-    method: str | DecoderInversion = inversion.DEFAULT
-    fpr: float = FPR
-    keys: Sequence[int] | None = None
-    prompt: str = ""
-    guidance: float = 1.0
-    steps: int | None = None
-    scheme: Literal["naive", "fixed-point"] = "naive"
+    def __init__(
+        self,
+        model: LatentModel,
+        keyring: Keyring,
+        settings: Settings | None = None,
+        *,
+        method: str | DecoderInversion | None = None,
+        every: bool = False,
+        **changes: Any,
+    ) -> None:
+        keyring.check_fits(model)
+        if method is not None:
+            changes["method"] = method if isinstance(method, str) else METHOD
+        self.model, self.keyring, self.every = model, keyring, every
+        self.settings = replace(settings or Settings(), **changes)
+        keyring.check_classes(self.settings.keys)
+        self.plan = method if isinstance(method, DecoderInversion) else _inversion(self.settings)
+        self.tools = Tools(model, keyring, self.settings, self.plan)
 
-    def __post_init__(self) -> None:
-        self.keyring.check_fits(self.model)
-        if not 0 < self.fpr < 1:
-            raise InputError("The false-positive rate must lie between 0 and 1.")
-        if self.keys is not None and (not len(self.keys) or min(self.keys) < 0):
-            raise InputError("The classes to search are numbers from 0 up, at least one.")
-
-    @cached_property
-    def plan(self) -> DecoderInversion:
-        """The decoder inversion to use."""
-        return inversion.method(self.method) if isinstance(self.method, str) else self.method
-
-    @cached_property
-    def schedule(self) -> Schedule:
-        """The sampler's steps."""
-        return probe(self.model.scheduler(), self.keyring.steps if self.steps is None else self.steps)
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What is done to a picture, cheap first."""
+        return EFFORTS[self.settings.way]
 
     @cached_property
     def _fingerprint(self) -> str:
         return f"{self.model.name}:{self.model.fingerprint}"
 
+    # ------------------------------------------------------------------------- one reading, by hand
+
     def latent(self, pictures: NDArray[np.uint8]) -> Solution:
-        """Pictures uint8 ``[B, H, W, 3]`` to latents."""
+        """Pictures uint8 ``[B, H, W, 3]`` to latents, by the settings' decoder inversion."""
         pixels = torch.from_numpy(images.to_float(pictures))
         return inversion.invert_decoder(self.model, pixels, self.plan)
 
     def noise(self, latent: Tensor) -> Tensor:
-        """Latents to noise, both ``[B, C, h, w]``."""
-        f = self.model.denoiser([self.prompt] * len(latent), self.guidance)
-        return inversion.invert_sampler(self.schedule, f, latent, self.scheme)
+        """Latents to noise, both ``[B, C, h, w]``, in the settings' or the keyring's steps."""
+        return self.tools.back(latent, self.settings.steps or self.keyring.steps).value
 
     def match(self, noise: Tensor) -> list[Match]:
         """Noise ``[B, C, h, w]`` against the keyring."""
-        cells = self.keyring.cells()
-        points = fourier.coefficients(noise.cpu(), cells)
-        coefficients, cell = points.numpy(), cells.cell.numpy()
-        if not self.keyring.pattern.secret:
-            keys = range(self.keyring.classes) if self.keys is None else self.keys
-            return matching.match_public(coefficients, keys, self.keyring.values(keys), cell)
-        means = fourier.read(points, cells).numpy()
-        blocks = self.keyring.blocks(self.keys)
-        return matching.match(coefficients, means, blocks, self.keyring.weights(), cell, self.keyring.pattern.real)
+        return self.keyring.match(noise, self.settings.keys)
+
+    # -------------------------------------------------------------------------------------- answers
 
     def __call__(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
         """One result a picture uint8 ``[B, H, W, 3]``; it does not depend on the others.
 
         ``notes``: what to say beside each result.  On a GPU several pictures go through the networks
-        together: then they are independent up to rounding, and ``seconds`` is their mean.
+        together: then they are independent up to rounding.
         """
         wanted = (*self.keyring.image_size, 3)
         if np.ndim(pictures) != 4 or tuple(pictures.shape[1:]) != wanted or pictures.dtype != np.uint8:
@@ -106,7 +98,7 @@ class Detector:
                 f"Pictures must be uint8 [B, {wanted[0]}, {wanted[1]}, 3], not {given}; "
                 "images.read(path, keyring.image_size) makes them fit."
             )
-        rows = 1 if self.model.device.type == "cpu" else ROWS
+        rows = self.model.batching.rows("detect")
         results: list[Detection] = []
         for i in range(0, len(pictures), rows):
             results += self._detect(pictures[i : i + rows], notes[i : i + rows])
@@ -114,28 +106,89 @@ class Detector:
 
     def _detect(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]]) -> list[Detection]:
         started = time.perf_counter()
-        solution = self.latent(pictures)
-        matches = self.match(self.noise(solution.value))
-        seconds = round((time.perf_counter() - started) / len(pictures), 3)
+        readings = [self.tools.reading(picture) for picture in pictures]
+        lively = [reading for reading in readings if not one_colour(reading)]
+        first = self.stages[0]
+        if lively and isinstance(first, Given):  # the one stage that every picture goes through
+            self.tools.prepare(lively, first.method, first.count(self.tools))
+        together = (time.perf_counter() - started) / len(pictures)
         return [
-            self._result(match, solution, i, seconds, tuple(notes[i]) if i < len(notes) else ())
-            for i, match in enumerate(matches)
+            self._one(reading, together, tuple(notes[i]) if i < len(notes) else ())
+            for i, reading in enumerate(readings)
         ]
 
-    def _result(self, match: Match, solution: Solution, i: int, seconds: float, notes: tuple[str, ...]) -> Detection:
-        p = 10.0**match.log10_p if math.isfinite(match.log10_p) else 1.0
+    def _one(self, reading: Reading, before: float, notes: tuple[str, ...]) -> Detection:
+        started = time.perf_counter()
+        if why := one_colour(reading):
+            return self._result(reading, _NOTHING, round(before, 3), notes, why)
+        found = plans.run(self.stages, reading, self.tools, self.settings.fpr, self.every)
+        return self._result(reading, found, round(before + time.perf_counter() - started, 3), notes)
+
+    def _answer(self, reading: Reading, found: Outcome) -> tuple[Answer, str | None]:
+        limit = math.log10(self.settings.fpr)
+        if found.log10_class <= limit:  # holds whatever became of the numbers: p is of the values that there are
+            return Answer.KEY, None
+        if self.tools.values.synchronised and found.log10_keyring <= limit:
+            return Answer.KEYRING, None
+        why = failure(reading)
+        return (Answer.NOT_ASSESSABLE, why) if why else (Answer.NONE, None)
+
+    def _result(
+        self, reading: Reading, found: Outcome, seconds: float, notes: tuple[str, ...], flat: str | None = None
+    ) -> Detection:
+        answer, why = (Answer.NOT_ASSESSABLE, flat) if flat else self._answer(reading, found)
+        decided = found.by_keyring if answer is Answer.KEYRING else found.by_class
+        match = found.by_class.finding.match or Match(0, 0.0, 0.0, 0.0)
         return Detection(
-            key=match.key if p <= self.fpr else None,
-            p_value=p,
-            log10_p=match.log10_p,
+            key=match.key if answer is Answer.KEY else None,
+            p_value=_p(found.log10_class),
+            log10_p=found.log10_class,
+            answer=answer,
             best_key=match.key,
             z=match.z,
             classical_log10_p=match.classical_log10_p,
             model=self._fingerprint,
             keyring=self.keyring.id,
             method=self.plan.name,
-            evaluations=int(solution.evaluations[i]),
-            status=solution.status[i].name.lower(),
+            evaluations=sum(int(one.evaluations[0]) for one in reading.solutions.values()),
+            status=_status(reading),
             seconds=seconds,
+            reason=why,
             notes=notes,
+            p_keyring=_p(found.log10_keyring),
+            log10_p_keyring=found.log10_keyring,
+            effort=self.settings.way,
+            stage=decided.stage,
+            pose=_pose(decided.finding.pose, self.tools.ratio) if answer in _FOUND else None,
+            box=decided.finding.box if answer in _FOUND else None,
+            stages=tuple(one.as_dict() for one in reading.done),
         )
+
+
+_FOUND = (Answer.KEY, Answer.KEYRING)
+_NO_STAGE = Done("", 1.0, Finding(), 0.0)
+_NOTHING = Outcome(0.0, 0.0, _NO_STAGE, _NO_STAGE)
+"""What comes of no stage at all."""
+
+
+def _inversion(settings: Settings) -> DecoderInversion:
+    return inversion.method(settings.method or METHOD).with_budget(settings.iterations)
+
+
+def _p(log10_p: float) -> float:
+    return float(10.0**log10_p) if math.isfinite(log10_p) else 1.0
+
+
+def _status(reading: Reading) -> str:
+    """Of the last decoder inversion; nothing where none was needed."""
+    statuses = [one.status[0].name.lower() for one in reading.solutions.values()]
+    return statuses[-1] if statuses else ""
+
+
+def _pose(pose: Candidate | None, ratio: float) -> dict[str, Any] | None:
+    """A pose for people and JSON; None as given."""
+    if pose is None:
+        return None
+    mirror, angle, scale, aspect, shift = pose.pose(ratio)
+    rounded = {"angle": round(angle, 2), "scale": round(scale, 4), "aspect": round(aspect, 4)}
+    return {"mirror": mirror, **rounded, "shift": [round(part, 4) for part in shift]}

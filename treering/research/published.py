@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..models.demo import WEIGHTS
-from ..models.loading import quiet
+from ..models.hub import quiet
 from ..models.pipeline import DTYPES, LatentModel
 
 

@@ -26,3 +26,13 @@ def export(work: Path, folder: Path) -> None:
         requires_safety_checker=False,
     )
     pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    _compute_in_float32(folder / "text_encoder" / "config.json")
+
+
+def _compute_in_float32(config: Path) -> None:
+    """transformers loads a network in the type that its configuration names, diffusers its own in float32.
+
+    Left as it is, the plain ``StableDiffusionPipeline.from_pretrained`` would mix both and fail.
+    """
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace('"dtype": "float16"', '"dtype": "float32"'), encoding="utf-8")

@@ -23,11 +23,11 @@ from torch import Tensor
 from ... import __version__, files, inversion, writing
 from ...errors import InputError, TreeringError
 from ...marks.keyring import Keyring, plain_noise
-from ...models import LatentModel, load
+from ...models import DEFAULT, LatentModel, load
+from ...settings import GUIDANCE, STEPS
 from ..common import SECRET, words
 from . import figures
 from .rows import Row as Row
-from .timing import exact_float32
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ class Settings:
 
     images: int
     iterations: tuple[int, ...]
-    model: str = "demo"
+    model: str = DEFAULT
     device: str = "cpu"
     dtype: str = "float32"
     seed: int = 0
@@ -104,8 +104,12 @@ class Bench:
 
     @cached_property
     def keyring(self) -> Keyring:
-        """A keyring of public secret for this model, with treering's default pattern."""
-        return Keyring(secret=SECRET, shape=self.model.shape, image_size=self.model.image_size, public=True)
+        """A keyring of public secret for this model, with treering's default pattern.
+
+        Its values are derived as in version 1, so that rows measured before there was a second one go on.
+        """
+        size = self.model.image_size
+        return Keyring(secret=SECRET, shape=self.model.shape, image_size=size, public=True, derivation=1)
 
     @cached_property
     def pictures(self) -> Path:
@@ -183,7 +187,6 @@ def run(
     """
     if experiment.largest:
         settings = replace(settings, iterations=settings.iterations[-1:])
-    exact_float32()
     bench, units = Bench(settings, output), experiment.units(settings)
     _check_folder(output)
     what = identity(experiment, bench)  # loads the model: where that fails, no folder is made
@@ -232,7 +235,7 @@ def identity(experiment: Experiment, bench: Bench) -> dict[str, Any]:
     """All that a unit's rows depend on besides its name; with the machine, as times of two do not compare."""
     settings = json.loads(json.dumps(asdict(bench.settings)))
     del settings["images"], settings["download"]
-    constants = repr((inversion.METHODS, writing.STEPS, writing.GUIDANCE, experiment.constants))
+    constants = repr((inversion.METHODS, STEPS, GUIDANCE, experiment.constants))
     return {
         "experiment": type(experiment).__name__,
         "treering": __version__,

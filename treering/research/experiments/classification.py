@@ -29,10 +29,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import report
-from ...marks.keyring import Keyring, Pattern
-from ...reading import FPR
+from ...marks.keyring import Keyring
+from ...marks.patterns import Pattern
+from ...settings import FPR, GUIDANCE, STEPS
 from ...statistics import Rate
-from ...writing import GUIDANCE, STEPS
 from . import figures, readings
 from .bench import Bench, Settings
 from .readings import (

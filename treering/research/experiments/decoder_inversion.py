@@ -24,12 +24,13 @@ import numpy as np
 import torch
 
 from ...models import LatentModel
+from ...models.batching import out_of_memory
 from ...pictures import images
 from ..common import decibel
 from . import figures
 from .bench import Bench, Drawn, Row, Settings
 from .decoder_tables import points, tables
-from .peak import out_of_memory, peak
+from .peak import peak
 from .rows import column
 from .variants import ENCODER, FEW, OURS, VARIANTS, Variant
 from .watched import follow, runs
@@ -102,7 +103,7 @@ def _errors(bench: Bench, variant: Variant, i: int) -> Iterator[Row]:
 def _run(model: LatentModel, variant: Variant, drawn: Drawn, i: int, budgets: tuple[int, ...]) -> Iterator[Row]:
     try:
         yield from _rows(model, variant, drawn, i, budgets)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
         nothing: Row = {"evaluations": None, "nmse_db": None, "seconds": None, "status": "out of memory"}
@@ -111,13 +112,14 @@ def _run(model: LatentModel, variant: Variant, drawn: Drawn, i: int, budgets: tu
 
 def _rows(model: LatentModel, variant: Variant, drawn: Drawn, i: int, budgets: tuple[int, ...]) -> Iterator[Row]:
     path = follow(model, drawn.picture, variant.plan(max(budgets)))
+    spent = int(path.solution.evaluations[0])
     for budget in budgets:
         latent, seconds = path.after(budget or len(path.latents))
         yield {
             "picture": i,
             "method": variant.name,
             "iterations": budget,
-            "evaluations": min(budget or variant.most, int(path.solution.evaluations[0])),
+            "evaluations": min(budget, spent) if budget else spent,
             "nmse_db": decibel(latent, drawn.latent),
             "seconds": seconds,
             "status": path.solution.status[0].name.lower(),
@@ -158,9 +160,10 @@ def underflow(bench: Bench) -> Iterator[Row]:
 def _zeros(model: LatentModel, drawn: Drawn, loss: str) -> tuple[float, bool]:
     pixels = torch.from_numpy(images.to_float(drawn.picture[None])).to(model.device)
     z = model.encode(pixels).requires_grad_(True)
-    square = (model.decode_with_gradient(z) - pixels) ** 2
-    total: torch.Tensor = square.mean() if loss == "mean" else square.sum()
-    total.backward()  # type: ignore[no-untyped-call]
+    with model.precision():
+        square = (model.decode_with_gradient(z) - pixels) ** 2
+        total: torch.Tensor = square.mean() if loss == "mean" else square.sum()
+        total.backward()  # type: ignore[no-untyped-call]
     gradient = cast(torch.Tensor, z.grad)
     return float((gradient == 0).float().mean()), bool(torch.isfinite(gradient).all())
 

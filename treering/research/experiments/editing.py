@@ -28,9 +28,9 @@ from ...editing import Mask, Pictures
 from ...inversion import DEFAULT, METHODS, DecoderInversion
 from ...models import LatentModel
 from ...pictures import images
-from ...reading import FPR, Detector
+from ...reading import Detector
+from ...settings import FPR, GUIDANCE, STEPS
 from ...statistics import Rate
-from ...writing import GUIDANCE, STEPS
 from . import figures
 from .bench import PICTURES, Bench, Drawn, Settings
 from .readings import invert

@@ -18,12 +18,13 @@ from torch import Tensor
 from ... import inversion
 from ...inversion import DecoderInversion
 from ...marks import fourier, matching
-from ...marks.keyring import Keyring, Pattern
+from ...marks.keyring import Keyring
+from ...marks.patterns import Pattern
 from ...models import LatentModel
 from ...pictures import images
-from ...reading import FPR, Detector
+from ...reading import Detector
+from ...settings import FPR, GUIDANCE, STEPS
 from ...types import Match
-from ...writing import GUIDANCE, STEPS
 from .bench import Bench, Drawn, Settings
 from .peak import peak
 from .rows import Row, number

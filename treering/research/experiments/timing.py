@@ -13,11 +13,6 @@ from ...models import LatentModel
 Result = TypeVar("Result")
 
 
-def exact_float32() -> None:
-    """Convolutions in float32 as on a CPU: a GPU takes TF32 for them unless it is told not to."""
-    torch.backends.cudnn.allow_tf32 = False
-
-
 def finish(model: LatentModel) -> None:
     """Wait until the model's device has done all that it was asked to."""
     if model.device.type == "cuda":

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...inversion import DecoderInversion, invert_decoder
+from ...inversion import DecoderInversion, Safeguarded, invert_decoder, profile
 from ...models import LatentModel
 from ...pictures import images
 from ...solvers import Rates
@@ -33,14 +33,14 @@ class Watched(LatentModel):
 
     def __init__(self, model: LatentModel) -> None:
         self.__dict__.update(model.__dict__)
-        self.latents: list[Tensor] = []
+        self.decoded: list[Tensor] = []
         self.seconds: list[float] = []
         self._started = time.perf_counter()
 
     def decode_with_gradient(self, latent: Tensor) -> Tensor:
         """As the model's; the methods all decode through it."""
         finish(self)
-        self.latents.append(latent.detach().clone())
+        self.decoded.append(latent.detach().clone())
         self.seconds.append(time.perf_counter() - self._started)
         return super().decode_with_gradient(latent)
 
@@ -62,8 +62,10 @@ class Path:
 def follow(model: LatentModel, picture: NDArray[np.uint8], plan: DecoderInversion) -> Path:
     """Invert the decoder for one picture uint8 ``[H, W, 3]`` and keep the path."""
     pixels = torch.from_numpy(images.to_float(picture[None]))
+    if isinstance(plan.method, Safeguarded):
+        profile(model)  # measured once a model: no part of any picture's path
     finish(model)
     watched = Watched(model)
     solution, seconds = timed(model, lambda: invert_decoder(watched, pixels, plan))
-    ended = (*watched.latents, solution.value) if plan.keep == "last" or plan.method is None else watched.latents
+    ended = (*watched.decoded, solution.value) if plan.keep == "last" or plan.method is None else watched.decoded
     return Path(tuple(ended), (*watched.seconds, seconds)[: len(ended)], solution)

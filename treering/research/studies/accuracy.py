@@ -34,7 +34,7 @@ def accuracy(model: LatentModel, keyring: Keyring, output: Path, count: int, not
     """
     what = (model.fingerprint, keyring.id, keyring.steps, keyring.classes, ACCURACY_METHODS)
     run = hashlib.sha256(repr(what).encode()).hexdigest()[:16]  # rows of other settings do not count
-    detectors = {name: Detector(model, keyring, plan) for name, plan in ACCURACY_METHODS.items()}
+    detectors = {name: Detector(model, keyring, method=plan) for name, plan in ACCURACY_METHODS.items()}
     busy = f"Another study is writing to {output}; wait for its end or choose another folder."
     with files.locked(output, busy), files.Journal(output / "accuracy.jsonl") as journal:
         rows = [row for row in _rows(journal, run) if row["picture"] < count]

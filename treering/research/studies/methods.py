@@ -28,6 +28,7 @@ def _plans() -> dict[str, DecoderInversion]:
         **{f"forward step, rho 0.5, {n}": DecoderInversion(ForwardStep(0.5), n) for n in (3, 8)},
         **{f"inertial KM, {n}": DecoderInversion(InertialKM(1.0, 0.3), n) for n in (3, 8)},
         **{f"Anderson (3), {n}": DecoderInversion(Anderson(3), n, keep="best") for n in (4, 8)},
+        "forward-step": inversion.METHODS["forward-step"],
         f"default: {inversion.DEFAULT}": inversion.METHODS[inversion.DEFAULT],
     }
 
@@ -55,7 +56,7 @@ def _invert(
     model: LatentModel, keyring: Keyring, plan: DecoderInversion, picture: Pictures, true: Tensor
 ) -> tuple[float, ...]:
     """NMSE in dB, evaluations, seconds, log10 p."""
-    detector = Detector(model, keyring, plan)
+    detector = Detector(model, keyring, method=plan)
     solution, seconds = timed(model, lambda: detector.latent(picture[None]))
     log10_p = detector.match(detector.noise(solution.value))[0].log10_p
     return decibel(solution.value, true), float(solution.evaluations[0]), seconds, log10_p

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from ...marks.keyring import Keyring, Pattern, plain_noise
+from ...marks.keyring import Keyring, plain_noise
+from ...marks.patterns import Pattern
 from ...models import LatentModel
 from ...reading import Detector
 from ..common import SECRET, Note, Pictures, draw, fixed, jpeg, write_table

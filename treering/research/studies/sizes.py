@@ -20,8 +20,11 @@ from torch import Tensor
 from ... import files, report
 from ...inversion import decoder_residual
 from ...models import LatentModel
-from ..experiments.peak import MB, available, highest, out_of_memory, reset, status
-from ..experiments.timing import exact_float32, timed
+from ...models.batching import PARTS as PARTS_OF_MODEL
+from ...models.batching import Batching, out_of_memory
+from .. import memory
+from ..experiments.peak import MB, available, highest, reset
+from ..experiments.timing import timed
 from ..published import SIZES, random_model
 
 Note = Callable[[str], None]
@@ -91,11 +94,11 @@ def _fresh(device: str, count: int, unit: Unit) -> Cost:
 
 
 def _measure(device: str, count: int, name: str, dtype: str, frames: int, part: str) -> Cost:
-    exact_float32()
     if device == "cpu":
         _no_more_than_there_is()
     try:
         model = random_model(name, device, dtype)
+        model.batching = Batching(dict.fromkeys(PARTS_OF_MODEL, 1 if device == "cpu" else 2 * frames))
         height, width = model.image_size
         pixels = torch.rand((frames, 3, height, width), generator=torch.Generator().manual_seed(0)) * 2 - 1
         call = _call(model, pixels.to(model.device), part)
@@ -116,7 +119,8 @@ def _call(model: LatentModel, pixels: Tensor, part: str) -> Callable[[], object]
 
     def gradient() -> None:
         z = latent.clone().requires_grad_(True)
-        ((model.decode_with_gradient(z) - pixels) ** 2).sum().backward()  # type: ignore[no-untyped-call]
+        with model.precision():
+            ((model.decode_with_gradient(z) - pixels) ** 2).sum().backward()  # type: ignore[no-untyped-call]
 
     if part == DENOISER:
         denoiser, rows = model.denoiser(["a lighthouse"] * len(latent), guidance=7.5), torch.arange(len(latent))
@@ -133,5 +137,5 @@ def _no_more_than_there_is() -> None:
     with contextlib.suppress(OSError, ImportError):
         import resource
 
-        most = int(status("VmData") + 0.9 * available())
+        most = int(memory.status("VmData") + 0.9 * available())
         resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from treering.errors import InputError
 from treering.marks import fourier
-from treering.marks.keyring import Keyring, Pattern, plain_noise
+from treering.marks.keyring import Keyring, plain_noise
+from treering.marks.patterns import Pattern
 
 SECRET = bytes(range(32))
 SIZES = st.integers(7, 24)
@@ -44,13 +45,46 @@ def test_the_key_reads_back_and_nothing_else_changes(height, width, kind, seed):
 @given(height=st.integers(1, 20), width=st.integers(1, 20))
 @settings(deadline=None, max_examples=80)
 def test_half_plane_holds_one_of_every_pair(height, width):
-    here, there = fourier.half_plane(height, width)
-    selves = (2 if height % 2 == 0 else 1) * (2 if width % 2 == 0 else 1)
-    assert len(here) == (height * width - selves) // 2
-    assert len(set(here.tolist()) | set(there.tolist())) == 2 * len(here)
+    points = fourier.half_plane(height, width)
+    assert len(points) == ((height - 1) // 2 * 2 + 1) * ((width - 1) // 2 * 2 + 1) // 2  # all but 0 and Nyquist
+    pairs = {tuple(k) for k in points.tolist()} | {tuple(k) for k in (-points).tolist()}
+    assert len(pairs) == 2 * len(points)
+    assert all(2 * abs(y) < height and 2 * abs(x) < width for y, x in pairs)
+    assert points.tolist() == sorted(points.tolist())
     x = torch.randn(height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    flat = fourier.spectrum(x).flatten()
-    assert torch.allclose(flat[here], flat[there].conj())
+    plane = fourier.spectrum(x)
+    down, across = points.T
+    here, there = (plane[s * down + height // 2, s * across + width // 2] for s in (1, -1))
+    assert torch.allclose(here, there.conj())
+
+
+@given(height=st.integers(4, 24), width=st.integers(4, 24), whole=st.booleans(), share=st.sampled_from([0.0, 0.4]))
+@settings(deadline=None, max_examples=40)
+def test_what_cells_say_of_their_points(height, width, whole, share):
+    shape = (3, height, width)
+    cells = fourier.cells(shape, (fourier.Carrier(2, whole), fourier.Carrier(0, False, share)), 1, 6)
+    flat = (cells.channel * height + cells.frequency[:, 0] + height // 2) * width + cells.frequency[:, 1] + width // 2
+    assert torch.equal(cells.index, flat)
+    assert len(set(cells.index.tolist()) | set(cells.mirror.tolist())) == 2 * len(cells.index)
+    four = 4 * cells.frequency.square().sum(1)
+    assert ((four >= (2 * cells.ring - 1) ** 2) & (four < (2 * cells.ring + 1) ** 2)).all()
+    assert torch.equal(torch.bincount(cells.cell), cells.count)
+    assert torch.equal(cells.cell[cells.first], torch.arange(len(cells.count)))
+    assert not cells.sync[cells.channel == 2].any()
+    which = torch.randperm(len(cells.count), generator=torch.Generator().manual_seed(0))[:5]
+    some = cells.take(which)
+    assert torch.equal(some.count, cells.count[which])
+    for i, cell in enumerate(which):
+        assert torch.equal(some.index[some.cell == i], cells.index[cells.cell == cell])
+        assert torch.equal(some.frequency[some.cell == i], cells.frequency[cells.cell == cell])
+
+
+@pytest.mark.parametrize("share", [0.125, 0.5, 0.75, 1.0])
+def test_so_much_of_every_ring_is_common(share):
+    cells = fourier.cells((1, 64, 64), (fourier.Carrier(0, False, share),), 4, 15)
+    for ring in range(4, 16):
+        there = cells.sync[cells.ring == ring]
+        assert int(there.sum()) == math.floor(len(there) * share)
 
 
 def test_spectrum_is_orthonormal_with_zero_frequency_in_the_middle():
@@ -81,14 +115,16 @@ def test_noise_of_a_key_is_gaussian_for_the_noise_pattern():
 
 def test_rings_that_do_not_fit_are_refused():
     with pytest.raises(InputError, match="Rings 1 to 9 do not fit a 16x16 latent: use 1 to 7"):
-        fourier.ring_cells((4, 16, 16), (0,), 1, 9)
+        Pattern("rings", (0,), (), 1, 9).check_fits((4, 16, 16))
     with pytest.raises(InputError, match="do not fit a latent of 4 channels"):
-        fourier.ring_cells((4, 16, 16), (0, 4), 1, 3)
+        Pattern("rings", (0, 4), (), 1, 3).cells((4, 16, 16))
+    with pytest.raises(InputError, match="Rings 9 to 12 have no frequency in a 8x8 latent"):
+        Pattern("noise", (0,), (), 9, 12).cells((4, 8, 8))
 
 
 def test_a_ring_is_half_a_pixel_to_either_side():
-    cells = fourier.ring_cells((1, 32, 32), (0,), 2, 4)
-    distance = fourier.radius(32, 32).flatten()[cells.index]
+    cells = Pattern("rings", (0,), (), 2, 4).cells((1, 32, 32))
+    distance = cells.frequency.double().norm(dim=1)
     ring = cells.cell + 2
     assert ((distance >= ring - 0.5) & (distance < ring + 0.5)).all()
     assert torch.equal(torch.bincount(cells.cell), cells.count)

@@ -1,0 +1,21 @@
+"""What a model that ships with the package brings along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """``folder``: of the pipeline.  ``captions``: a random prompt of its world for a seed.  ``settings``: the fields of
+    a keyring that fit it (``model``, ``shape``, ``image_size``), known without loading it.  ``offset``: see
+    :class:`treering.models.pipeline.LatentModel`."""
+
+    name: str
+    folder: Path
+    captions: Callable[[int], str] | None
+    settings: Mapping[str, Any]
+    offset: tuple[float, float] = (0.0, 0.0)

@@ -1,0 +1,135 @@
+"""What a recovered noise says of one keyring, as given or in a pose: values of a search are made once a run.
+
+Two questions, two numbers.  *Which class*: the class values alone, as the synchronisation part is common to all
+classes.  *Any mark of this keyring*: the synchronisation part and the best class together.  Given the picture both
+are independent, so that Fisher's combination holds: P (1 - ln P) for the product P of two p-values (Fisher 1932).
+The class may be read in a pose that the synchronisation part chose, and pays nothing for that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import special
+
+from ..marks import fourier
+from ..marks.fourier import Cells
+from ..marks.keyring import Keyring
+from ..types import Match
+from .lattice import Floats
+from .spectra import Complexes, Template, coefficients
+
+CACHED = 1 << 26
+"""Bytes of key values that are kept for a whole run; a larger search makes them anew for each picture."""
+
+Blocks = Iterable[tuple[Sequence[int], Complexes]]
+Noise = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """log10 p of the best class, corrected for all searched; of the synchronisation part (None without one)."""
+
+    match: Match
+    log10_sync: float | None
+
+    @property
+    def log10_keyring(self) -> float:
+        """log10 p of any mark of this keyring."""
+        if self.log10_sync is None:
+            return self.match.log10_p
+        return fisher(self.log10_sync, self.match.log10_p)
+
+
+class Values:
+    """The points of one keyring's marks in latents of its default size, and the values of the classes to search."""
+
+    def __init__(self, keyring: Keyring, keys: Sequence[int] | None = None) -> None:
+        self.keyring, self.keys = keyring, keys
+
+    @property
+    def classes(self) -> int:
+        """Classes times nonces that are searched."""
+        return len(self.searched) * self.keyring.nonces
+
+    @property
+    def searched(self) -> Sequence[int]:
+        """The classes that are searched."""
+        return range(self.keyring.classes) if self.keys is None else self.keys
+
+    @cached_property
+    def cells(self) -> Cells:
+        """Where marks are written."""
+        return self.keyring.cells()
+
+    @cached_property
+    def posable(self) -> bool:
+        """Whether a pose can be searched: one secret complex value a frequency."""
+        pattern = self.keyring.pattern
+        return pattern.secret and not pattern.real and len(self.cells.count) == len(self.cells.index)
+
+    @cached_property
+    def points(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Channel ``[N]`` and frequency ``[N, 2]`` of every point."""
+        return self.cells.channel.numpy(), self.cells.frequency.numpy()
+
+    @cached_property
+    def common(self) -> NDArray[np.bool_]:
+        """Which points are the synchronisation part, ``[N]``."""
+        return self.cells.sync.numpy()
+
+    @property
+    def synchronised(self) -> bool:
+        """Whether all classes have a part in common."""
+        return self.posable and bool(self.common.any())
+
+    @cached_property
+    def sync_template(self) -> Template:
+        """The synchronisation part."""
+        cells, values = self.keyring.synchronisation()
+        return Template.of(cells.channel.numpy(), cells.frequency.numpy(), values, self.keyring.shape[1:])
+
+    def class_template(self, key: int) -> Template:
+        """Everything that the marks of one class have."""
+        return Template.of(*self.points, self.keyring.values([key])[0], self.keyring.shape[1:])
+
+    @cached_property
+    def _kept(self) -> list[tuple[Sequence[int], Complexes]] | None:
+        if self.classes * len(self.cells.count) * 16 > CACHED:
+            return None
+        return list(self.keyring.blocks(self.keys))
+
+    def blocks(self) -> Blocks:
+        """Classes to search and their values, a block at a time."""
+        return self._kept if self._kept is not None else self.keyring.blocks(self.keys)
+
+    def read(self, noise: Noise, pose: Floats | None = None) -> Evidence:
+        """The best class and the synchronisation part of a noise ``[C, h, w]``, as given or in a pose ``[2, 3]``."""
+        found = self._coefficients(noise, pose)
+        match = self.keyring.pattern.match(torch.from_numpy(found)[None], self.cells, self.blocks())[0]
+        return Evidence(match, self._sync(found) if self.synchronised else None)
+
+    def _coefficients(self, noise: Noise, pose: Floats | None) -> Complexes:
+        if pose is None:
+            return fourier.coefficients(torch.from_numpy(noise)[None], self.cells)[0].numpy()
+        return coefficients(noise, *self.points, pose, self.keyring.shape[1:])
+
+    def _sync(self, found: Complexes) -> float:
+        m, variants = found[self.common], range(self.keyring.variants)
+        sd = math.sqrt(0.5 * float((np.abs(m) ** 2).sum()))
+        if not sd > 0:
+            return 0.0
+        z = max(float((self.keyring.synchronisation(v)[1] @ m.conj()).real) / sd for v in variants)
+        return min(0.0, float(special.log_ndtr(-z)) / math.log(10) + math.log10(len(variants)))
+
+
+def fisher(first: float, second: float) -> float:
+    """log10 of Fisher's combination of two independent p-values, from their log10."""
+    log = (first + second) * math.log(10)
+    return min(0.0, (log + math.log1p(-log)) / math.log(10)) if math.isfinite(log) else 0.0

@@ -1,0 +1,89 @@
+"""Plans: which stages in which order, and how their findings become one answer.
+
+Weighted Bonferroni over the stages of a plan, run or not: the least p over its share, with shares that are fixed before
+the picture is seen and add up to 1.  So a reading may stop as soon as it has found something.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from .record import NOTHING, Done, Finding, Reading
+from .stages import Again, Given, Posed, Stage, Trimmed
+from .tools import ENCODER, Tools
+
+PLAN = "plan"
+"""Name of the decoder inversion that the settings have."""
+
+EFFORTS: dict[str, tuple[Stage, ...]] = {
+    "fast": (
+        Given("encoder, 2 steps", 1 / 2, ENCODER, 2),
+        Given("encoder, 5 steps", 1 / 2, ENCODER, 5),
+    ),
+    "normal": (
+        Given("encoder, 2 steps", 1 / 4, ENCODER, 2),
+        Given("encoder, 5 steps", 1 / 4, ENCODER, 5),
+        Trimmed("trimmed", 1 / 8, 5),
+        Posed("pose", 1 / 4, 5),
+        Given("decoder inversion", 1 / 8, PLAN, 0),
+    ),
+    "max": (
+        Given("encoder, 2 steps", 1 / 8, ENCODER, 2),
+        Given("encoder, 5 steps", 1 / 8, ENCODER, 5),
+        Trimmed("trimmed", 1 / 8, 5),
+        Posed("pose", 1 / 4, 5, keep=3, most=100),
+        Given("decoder inversion", 1 / 8, PLAN, 0),
+        Again("pose, read again", 1 / 4, 5),
+    ),
+    "single": (Given("as given", 1.0, PLAN, 0),),
+}
+"""Stages by effort, cheap first.  ``single`` is one reading by a named decoder inversion."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """log10 p of both questions, corrected for everything; the stages that decided them."""
+
+    log10_class: float
+    log10_keyring: float
+    by_class: Done
+    by_keyring: Done
+
+
+def run(stages: tuple[Stage, ...], reading: Reading, tools: Tools, fpr: float, every: bool = False) -> Outcome:
+    """Stage by stage until a class is named at ``fpr`` (or, with ``every``, to the end)."""
+    done: list[Done] = []
+    for stage in stages:
+        started = time.perf_counter()
+        found = stage.run(reading, tools)
+        if found is not None:
+            done.append(Done(stage.name, stage.share, found, time.perf_counter() - started, tools.statuses()))
+            if not every and outcome(done, tools).log10_class <= math.log10(fpr):
+                break
+    reading.done += done
+    return outcome(done, tools)
+
+
+def outcome(done: list[Done], tools: Tools) -> Outcome:
+    """What the stages so far come to.
+
+    Where a keyring has a synchronisation part, two questions are asked and each gets half of the error budget.
+    """
+    questions = math.log10(2) if tools.values.synchronised else 0.0
+    by_class = min(done, key=lambda one: one.finding.log10_class - math.log10(one.share))
+    by_keyring = min(done, key=lambda one: one.finding.log10_keyring - math.log10(one.share))
+    return Outcome(
+        _corrected(by_class.finding.log10_class, by_class.share, questions),
+        _corrected(by_keyring.finding.log10_keyring, by_keyring.share, questions),
+        by_class,
+        by_keyring,
+    )
+
+
+def _corrected(log10_p: float, share: float, questions: float) -> float:
+    return min(NOTHING, log10_p - math.log10(share) + questions)
+
+
+__all__ = ["EFFORTS", "Finding", "Outcome", "outcome", "run"]

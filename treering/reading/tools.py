@@ -1,0 +1,136 @@
+"""What stages read with: one model, one keyring, one way of reading; the numbers of a picture, made when asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .. import inversion
+from ..inversion import DecoderInversion
+from ..marks.keyring import Keyring
+from ..models import LatentModel
+from ..models.schedule import Schedule, probe
+from ..pictures import images
+from ..pictures.borders import flat
+from ..pictures.poses import undo_affine
+from ..settings import Reading as Settings
+from ..types import Solution, Status
+from .evidence import Values
+from .lattice import Floats
+from .record import Reading
+
+ENCODER = "encoder"
+Noise = NDArray[np.float32]
+
+
+class Tools:
+    """``plan``: the decoder inversion of the stages that take more than the encoder."""
+
+    def __init__(self, model: LatentModel, keyring: Keyring, settings: Settings, plan: DecoderInversion) -> None:
+        self.model, self.keyring, self.settings, self.plan = model, keyring, settings, plan
+        self._schedules: dict[int, Schedule] = {}
+        self.calls = Counter[str]()  # statuses of solver calls since somebody last looked
+
+    @cached_property
+    def values(self) -> Values:
+        """The keyring's points and the values of the classes to search."""
+        return Values(self.keyring, self.settings.keys)
+
+    @property
+    def ratio(self) -> float:
+        """Width by height of the model's pictures."""
+        height, width = self.model.image_size
+        return width / height
+
+    def reading(self, picture: NDArray[np.uint8]) -> Reading:
+        """A new record of a picture uint8 ``[H, W, 3]``."""
+        return Reading(picture, self._alive(picture))
+
+    def _alive(self, picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        alive = ~flat(picture, self.model.factor)
+        # A picture of few colours keeps its flat cells: without them there would be nothing left to read.
+        return alive if alive.mean() > 0.25 else np.ones_like(alive)
+
+    def schedule(self, steps: int) -> Schedule:
+        """The sampler's steps."""
+        if steps not in self._schedules:
+            self._schedules[steps] = probe(self.model.scheduler(), steps)
+        return self._schedules[steps]
+
+    # -------------------------------------------------------------------------------- numbers
+
+    def prepare(self, readings: Sequence[Reading], method: str, steps: int) -> None:
+        """Recover the noises of several pictures together."""
+        fresh = [reading for reading in readings if (method, steps) not in reading.noises]
+        if not fresh:
+            return
+        self._latents(fresh, method)
+        latent = torch.cat([reading.solutions[method].value for reading in fresh])
+        found = self.back(latent, steps)
+        for i, reading in enumerate(fresh):
+            reading.keep(method, steps, found.value[i])
+            if found.status[i] is Status.NONFINITE:
+                reading.failed["sampler"] = f"The noise inversion of {method} gave numbers that are not finite."
+
+    def noise(self, reading: Reading, method: str, steps: int) -> Noise:
+        """The noise of a picture, float32 ``[C, h, w]``, zero in cells of one colour."""
+        self.prepare([reading], method, steps)
+        return reading.noises[method, steps]
+
+    def statuses(self) -> dict[str, int]:
+        """How many solver calls for a picture ended how, since the last time this was asked."""
+        told, self.calls = dict(self.calls), Counter()
+        return told
+
+    def _latents(self, readings: Sequence[Reading], method: str) -> None:
+        fresh = [reading for reading in readings if method not in reading.solutions]
+        if not fresh:
+            return
+        found = self.decoded(np.stack([reading.picture for reading in fresh]), method)
+        for i, reading in enumerate(fresh):
+            reading.solutions[method] = _row(found, i)
+            if found.status[i] is Status.NONFINITE or not torch.isfinite(found.value[i]).all():
+                reading.failed["decoder"] = f"The decoder inversion {method} gave numbers that are not finite."
+
+    def decoded(self, pictures: NDArray[np.uint8], method: str) -> Solution:
+        """Pictures uint8 ``[B, H, W, 3]`` to latents, by the encoder or by the plan."""
+        pixels = torch.from_numpy(images.to_float(pictures))
+        plan = inversion.METHODS[ENCODER] if method == ENCODER else self.plan
+        found = inversion.invert_decoder(self.model, pixels, plan)
+        self.calls.update(f"{plan.name}: {status.name.lower()}" for status in found.status)
+        return found
+
+    def back(self, latent: Tensor, steps: int) -> Solution:
+        """Latents to noise, both ``[B, C, h, w]``."""
+        f = self.model.denoiser([self.settings.prompt] * len(latent), self.settings.guidance)
+        found = inversion.invert(self.schedule(steps), f, latent, self.settings.scheme)
+        self.calls.update(f"sampler: {status.name.lower()}" for status in found.status)
+        return found
+
+    def undone(self, picture: NDArray[np.uint8], pose: Floats, steps: int, zoom: float = 1.0) -> Noise:
+        """The noise of a picture in which a pose ``[2, 3]`` was undone in pixels; zero where nothing was shown.
+
+        ``zoom``: size of the frame as made in shares of the model's own.
+        """
+        cell = self.model.factor
+        size = tuple(max(cell, round(side * zoom / (8 * cell)) * 8 * cell) for side in self.model.image_size)
+        pixels, covered = undo_affine(picture, pose, (size[0], size[1]))
+        latent = self.decoded(pixels[None], ENCODER).value
+        noise = self.back(latent, steps).value[0].detach().cpu().float().numpy()
+        shown = covered.reshape(size[0] // cell, cell, size[1] // cell, cell).mean((1, 3)) > 0.5
+        if not np.isfinite(noise).all():
+            return np.zeros_like(noise)
+        return np.where(shown & ~flat(pixels, cell), noise, np.float32(0))
+
+
+def _row(found: Solution, i: int) -> Solution:
+    one = slice(i, i + 1)
+    return Solution(
+        found.value[one], found.residual[one], found.evaluations[one], found.status[one], found.trace[:, one]
+    )
