@@ -17,9 +17,11 @@ from treering.marks import fourier
 from treering.marks.keyring import plain_noise
 from treering.models.schedule import probe
 from treering.pictures import images
+from treering.reading import affine as maps
 from treering.reading import lattice as grid
 from treering.reading import search
-from treering.reading.lattice import FINE, LEFT_OVER, Fine, Prior, affine, linear, wide
+from treering.reading.affine import affine, linear
+from treering.reading.lattice import FINE, LEFT_OVER, Fine, Prior, wide
 from treering.reading.offset import Turned, measure
 from treering.reading.search import confirm
 from treering.reading.spectra import Template, coefficients, scores
@@ -43,7 +45,7 @@ def posed(channel, frequency, key, shape, size, pose) -> np.ndarray:
     """A noise of ``shape`` in which the mark of a latent of ``size`` lies in a pose, by its waves, cell by cell."""
     start = 0.5 - 0.5 / np.asarray(size)
     here = [(np.arange(n) + 0.5) / n - 0.5 for n in shape[1:]]
-    back = grid.invert(pose)
+    back = maps.invert(pose)
     made = np.stack(np.meshgrid(*here, indexing="ij"), -1) @ back[:, :2].T + back[:, 2]  # [h, w, 2]
     seen = (np.abs(made) <= 0.5).all(-1)
     noise = np.zeros(shape)
@@ -55,7 +57,7 @@ def posed(channel, frequency, key, shape, size, pose) -> np.ndarray:
 
 
 def corners(pose: np.ndarray) -> np.ndarray:
-    back = grid.invert(pose)
+    back = maps.invert(pose)
     frame = np.array([(y, x) for y in (-0.5, 0.5) for x in (-0.5, 0.5)])
     return frame @ back[:, :2].T + back[:, 2]
 
@@ -113,7 +115,7 @@ def test_a_prior_that_spends_too_much_is_refused() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.booleans(), st.floats(-179, 180), st.floats(0.25, 4), st.floats(0.5, 2), st.floats(0.5, 2))
 def test_factors_undo_linear(mirror: bool, angle: float, span: float, aspect: float, ratio: float) -> None:
-    found = grid.factors(linear(mirror, angle, span, aspect, ratio), ratio)
+    found = maps.factors(linear(mirror, angle, span, aspect, ratio), ratio)
     assert found[0] == mirror
     assert found[1:] == pytest.approx((angle, span, aspect), rel=1e-6, abs=1e-6)
 
@@ -123,7 +125,7 @@ def test_the_truth_about_a_change_is_where_the_pixels_went(name: str) -> None:
     picture = np.zeros((256, 256, 3), np.uint8)
     spots = np.array([(100, 140), (128, 96), (150, 150)])
     given_, truth = POSES[name](picture, np.random.default_rng(3))
-    back = grid.invert(truth)
+    back = maps.invert(truth)
     for row, column in spots:  # a spot at a place of the changed picture, put where it must have come from
         place = back[:, :2] @ ((np.array([row, column]) + 0.5) / 256 - 0.5) + back[:, 2]
         made = ((place + 0.5) * 256 - 0.5).round().astype(int)
@@ -135,6 +137,21 @@ def test_the_truth_about_a_change_is_where_the_pixels_went(name: str) -> None:
         changed[np.abs(changed) < 100] = 0
         centre = [np.average(np.arange(256), weights=np.abs(changed).sum(axis)) for axis in (1, 0)]
         assert centre == pytest.approx([row, column], abs=1.5)
+
+
+def test_the_natural_pose_is_near_and_kept() -> None:
+    exact = affine(linear(True, 90.0, 1.0), np.zeros(2))
+    near = affine(linear(True, 90.6, 1.008), np.array([0.006, -0.004]))
+    assert np.allclose(maps.natural(near), exact)
+    assert np.allclose(maps.natural(exact), exact)
+    far = affine(linear(False, 30.0, 0.8, 1.1), np.array([0.05, 0.0]))
+    assert np.allclose(maps.natural(far), far)
+    found = search.Candidate(near, near, 8.0, -5.0)
+    first, second = found.ways()
+    assert np.allclose(first.affine, exact)
+    assert np.allclose(second.affine, near)
+    assert sum(10**one.log10_weight for one in found.ways()) == pytest.approx(10**found.log10_weight)
+    assert search.Candidate(exact, near, 8.0, -5.0).ways()[0].log10_weight == -5.0
 
 
 # ------------------------------------------------------------------------------------------ scores
@@ -223,7 +240,7 @@ def test_the_noise_of_another_reading_size_and_frame() -> None:
     key = values(rng, len(channel))
     frame = linear(False, 90.0, 1.0)
     truth = affine(linear(False, 93.0, 0.8), np.zeros(2))
-    inside = grid.chain(grid.invert(affine(frame, np.zeros(2))), truth)
+    inside = maps.chain(maps.invert(affine(frame, np.zeros(2))), truth)
     noise = posed(channel, frequency, key, (4, 24, 24), (32, 32), inside)
     noise = noise + rng.standard_normal(noise.shape).astype(np.float32)
     whole = wide(0.7, 1.2)
@@ -249,7 +266,7 @@ def test_confirm_finds_what_is_left_over() -> None:
     first = search.Candidate(undone, undone, 7.0, -5.0)
     best = confirm(noise, template, first, LEFT_OVER)
     assert np.abs(best.within - left).max() < 0.01
-    assert np.abs(best.affine - grid.chain(undone, left)).max() < 0.02
+    assert np.abs(best.affine - maps.chain(undone, left)).max() < 0.02
     assert best.log10_weight == pytest.approx(-5 - math.log10(4 * LEFT_OVER.count), abs=0.01)
     still = confirm(rng.standard_normal((4, 32, 32)).astype(np.float32), template, first, LEFT_OVER)
     assert still.log10_weight < first.log10_weight  # never better than what it came from
@@ -270,7 +287,7 @@ def test_an_offset_of_the_noise_moves_poses_of_pixels(
     noise[:, 2] += read - pixels[:, :2] @ made
     undone = affine(linear(False, 90.0, 1.0), np.zeros(2))
     found = search.Frame(undone, (down, across)).pixels(noise, (32, 32), (24, 24))
-    assert np.allclose(found, grid.chain(undone, pixels))
+    assert np.allclose(found, maps.chain(undone, pixels))
 
 
 def test_the_offset_is_measured() -> None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .lattice import LEFT_OVER, Fine, chain
+from .affine import chain
+from .lattice import LEFT_OVER, Fine
 from .search import Candidate, confirm
 from .spectra import Template
 from .tools import Noise, Tools
@@ -49,7 +50,7 @@ class Confirmer:
     def best(self, found: Sequence[Candidate]) -> Confirmed:
         """The best of a few poses, at least one."""
         best: Confirmed | None = None
-        for pose in found:
+        for pose in (way for one in found for way in one.ways(self.tools.ratio)):
             for one in self.rounds(pose):
                 best = one if best is None else _better(best, one)
             if best and best.level <= DECISIVE:

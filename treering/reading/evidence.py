@@ -22,7 +22,7 @@ from ..marks import fourier
 from ..marks.fourier import Cells
 from ..marks.keyring import Keyring
 from ..types import Match
-from .lattice import Floats
+from .affine import Floats
 from .spectra import Complexes, Template, coefficients
 
 CACHED = 1 << 26

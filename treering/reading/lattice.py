@@ -21,9 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from .affine import Floats, Integers, linear
 
 STEP = 1 / 64
 """Step of the shifts in shares of the picture: half a cell of a 32x32 latent.
@@ -64,48 +62,6 @@ class Prior:
         shares = (self.symmetric, self.crop, self.page, self.tilt, self.squeeze, self.rest)
         if min(shares) < 0 or not math.isclose(sum(shares), 1, rel_tol=1e-9) or not 0 <= self.inside <= 1:
             raise InputError("The shares of a prior over poses are not negative and add up to 1.")
-
-
-def linear(mirror: bool, angle: float, span: float, aspect: float = 1.0, ratio: float = 1.0) -> Floats:
-    """The linear part ``B`` of a pose, ``[2, 2]``, in shares.
-
-    Mirrored left to right first, then made wider by sqrt(aspect) and lower by as much, then turned counter-clockwise
-    by ``angle`` degrees, then enlarged so that the frame as given spans ``span`` sides of the picture as made.
-    ``ratio``: width by height of both pictures.
-    """
-    cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    turn = np.array([[cosine, -sine * ratio], [sine / ratio, cosine]])
-    stretch = np.array([1 / math.sqrt(aspect), (-1 if mirror else 1) * math.sqrt(aspect)])
-    return turn * stretch / span
-
-
-def affine(matrix: Floats, shift: Floats) -> Floats:
-    """The map as made to as given ``[2, 3]`` of ``given = B (made + s)``."""
-    return np.concatenate([matrix, (matrix @ shift)[:, None]], 1)
-
-
-def shift_of(pose: Floats) -> Floats:
-    """The shift as made of an affine map: ``s`` of ``given = B (made + s)``, ``[2]``."""
-    return np.linalg.solve(pose[:, :2], pose[:, 2]).astype(np.float64)
-
-
-def chain(second: Floats, first: Floats) -> Floats:
-    """The affine map ``[2, 3]`` that does ``first``, then ``second``."""
-    return np.concatenate([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2:] + second[:, 2:]], 1)
-
-
-def invert(pose: Floats) -> Floats:
-    """The affine map ``[2, 3]`` back."""
-    back = np.linalg.inv(pose[:, :2])
-    return np.concatenate([back, -back @ pose[:, 2:]], 1)
-
-
-def factors(matrix: Floats, ratio: float = 1.0) -> tuple[bool, float, float, float]:
-    """Mirror, angle in (-180, 180], span and aspect of a linear part: :func:`linear` backwards, shear left out."""
-    pixels = matrix * np.array([[1, 1 / ratio], [ratio, 1]])
-    down, across = np.linalg.norm(pixels, axis=0).tolist()
-    angle = math.degrees(math.atan2(pixels[1, 0], pixels[0, 0]))
-    return bool(np.linalg.det(pixels) < 0), angle, 1 / math.sqrt(down * across), across / down
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,6 +212,7 @@ def _weights(rows: Floats, prior: Prior) -> Floats:
 
 def _spread(weight: Floats, inner: Integers, outer: Integers, share: float) -> tuple[Floats, Floats]:
     """ln weight of a hypothesis inside the inner box and outside it."""
+    weight = weight * (1 - 1e-9)  # rounding must not spend more than there is
     apart = weight * (1 - share) / _points(outer)
     return np.log(apart + weight * share / _points(inner)), np.log(np.maximum(apart, 1e-300))
 

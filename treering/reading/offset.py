@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .lattice import Fine, Floats
+from .affine import Floats
+from .lattice import Fine
 from .search import Candidate, Frame, refine
 from .spectra import Template
 

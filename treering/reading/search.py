@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -26,7 +26,8 @@ from scipy import special
 from torch import Tensor
 
 from ..errors import InputError
-from .lattice import FINE, LEFT_OVER, Fine, Floats, Integers, Lattice, affine, chain, factors, shift_of
+from .affine import Floats, Integers, affine, chain, factors, natural, shift_of
+from .lattice import FINE, LEFT_OVER, Fine, Lattice
 from .spectra import Screen, Template, scores
 
 SURVIVORS = 1e3
@@ -85,6 +86,17 @@ class Candidate:
     def log10_corrected(self) -> float:
         """log10 of the corrected p-value: the least of all hypotheses of a lattice is valid."""
         return min(self.level, 0.0)
+
+    def ways(self, ratio: float = 1.0) -> tuple[Candidate, ...]:
+        """What to undo in pixels: the natural pose near this one first, then, if it is another, this one.
+
+        They share the weight of what comes after this hypothesis.
+        """
+        tidy = natural(self.affine, ratio)
+        if np.allclose(tidy, self.affine, atol=1e-4):
+            return (self,)
+        halved = replace(self, log10_weight=self.log10_weight - math.log10(2))
+        return replace(halved, affine=tidy), halved
 
     def pose(self, ratio: float = 1.0) -> tuple[bool, float, float, float, tuple[float, float]]:
         """Mirror, angle, scale, aspect and shift of the picture, for people and for undoing it in pixels.

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from ..errors import InputError
-from .lattice import Floats, Integers, shift_of
+from .affine import Floats, Integers, shift_of
 
 Complexes = NDArray[np.complex128]
 
@@ -28,6 +28,9 @@ OVERSAMPLED = 4
 @dataclass(frozen=True, eq=False)
 class Template:
     """Values to look for: a synchronisation part, or the whole key of one class.
+
+    Every point has a value of its own, drawn from the standard complex normal distribution: only then are scores
+    standard normal (:func:`scores`).  Rings, which repeat one value, need another deviation and are not for this room.
 
     ``channels``: the latent's channels in use.  ``frequency``: int64 ``[U, 2]``, (down, across) in cycles a picture.
     ``values``: complex128 ``[C, U]``, with the origin in the centre of the picture and zero where a channel carries

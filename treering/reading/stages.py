@@ -15,9 +15,10 @@ import numpy as np
 from PIL import Image
 
 from ..pictures.borders import trim
+from .affine import affine, linear
 from .confirm import Confirmer
 from .evidence import Evidence, fisher
-from .lattice import LEFT_OVER, Lattice, affine, linear, nearest, wide
+from .lattice import LEFT_OVER, Lattice, nearest, wide
 from .record import Finding, Reading
 from .search import Candidate, Frame, confirm, search
 from .spectra import Template

@@ -21,8 +21,8 @@ from ..pictures.borders import flat
 from ..pictures.poses import undo_affine
 from ..settings import Reading as Settings
 from ..types import Solution, Status
+from .affine import Floats
 from .evidence import Values
-from .lattice import Floats
 from .record import Reading
 
 ENCODER = "encoder"

@@ -28,7 +28,9 @@ from ...marks.keyring import Keyring
 from ...models import LatentModel
 from ...models.schedule import probe
 from ...pictures import images
-from ...reading.lattice import LEFT_OVER, Fine, Floats, Integers, Lattice, affine, chain, linear, nearest, wide
+from ...reading.affine import Floats, Integers, affine, chain, linear
+from ...reading.lattice import LEFT_OVER, Fine, Lattice, nearest, wide
+from ...reading.offset import Turned, measure
 from ...reading.search import Candidate, Frame, confirm, search
 from ...reading.spectra import Complexes, Template, coefficients
 from ...statistics import Rate
@@ -49,8 +51,8 @@ ROUNDS = 3
 CLIMBS, NEAR = 2, Fine((0.0,), (1.0,), (-0.5, 0.0, 0.5))
 """How often the neighbours of a pose are tried in pixels, and which."""
 
-OFFSET = (0.324, 0.01)
-"""How the demo's noise lies against its pixels, (down, across) in cells; ``offset`` of this study measures it."""
+THROWN_AWAY = 4
+"""Pictures under secrets of their own from which the offset of the model's noise is measured."""
 
 FRAMES = (*((15.0 * i, 1.0) for i in range(24)), (0.0, 0.75), (0.0, 1.5))
 """How a picture is read again, where one reading finds nothing: a turn undone (degrees), at a share of its size."""
@@ -129,6 +131,7 @@ class Reader:
         self.model, self.lattice = model, lattice
         self.schedule, self.f = probe(model.scheduler(), STEPS), model.denoiser([""])
         self.seconds: dict[str, float] = {}
+        self.offset = (0.0, 0.0)
 
     @contextmanager
     def clock(self, stage: str) -> Iterator[None]:
@@ -150,7 +153,7 @@ class Reader:
     def confirmed(self, picture: Pictures, template: Template, found: Sequence[Candidate]) -> Confirmed:
         """The best of a few poses after undoing each in pixels, by the synchronisation part alone."""
         best: Confirmed | None = None
-        for pose in found:
+        for pose in (way for one in found for way in one.ways()):
             for one in self.rounds(picture, template, pose):
                 if best is not None:
                     one.level = min(one.level, best.level)
@@ -168,7 +171,7 @@ class Reader:
         for _ in range(ROUNDS):
             noise, covered = self.undo(picture, pose.affine, len(picture))
             noise = np.where(covered, noise, np.float32(0))
-            pose = confirm(noise, template, pose, LEFT_OVER, OFFSET)
+            pose = confirm(noise, template, pose, LEFT_OVER, self.offset)
             yield Confirmed(pose, noise, pose.level)
             if np.allclose(pose.within, np.eye(2, 3)):
                 return
@@ -200,7 +203,7 @@ class Reader:
             still = affine(frame, np.zeros(2))
             noise, covered = self.undo(picture, still, round(len(picture) * span / 64) * 64)
             part = self.lattice.part(chosen, frame)
-            found += search(noise, template, part, 2, covered=covered, frame=Frame(still, OFFSET))
+            found += search(noise, template, part, 2, covered=covered, frame=Frame(still, self.offset))
         return sorted(found, key=lambda one: one.level)
 
 
@@ -210,6 +213,8 @@ def poses(model: LatentModel, keyring: Keyring, output: Path, count: int, note: 
     First one reading of every picture, then more of those in which it decided nothing.
     """
     reader, rows = Reader(model, wide()), _Rows(output / "poses.jsonl")
+    reader.offset = offset_of(reader, keyring)
+    note("noise against pixels: {:.3f} cells down, {:.3f} across".format(*reader.offset))
     for again in (False, True):
         for i in range(count):
             wanted = [name for name in POSES if rows.wants(i, name, again)]
@@ -217,6 +222,24 @@ def poses(model: LatentModel, keyring: Keyring, output: Path, count: int, note: 
                 rows.add(row)
             note(f"{i + 1} of {count}")
     return table(output, list(rows.known.values()))
+
+
+def offset_of(reader: Reader, keyring: Keyring) -> tuple[float, float]:
+    """How the model's noise lies against its pixels, from a few flipped and turned pictures."""
+    readings = []
+    for i in range(THROWN_AWAY):
+        mark, picture = _marked(reader.model, keyring, -1 - i)
+        for name in ("flip", "quarter turn"):
+            changed, truth = POSES[name](picture, np.random.default_rng(i))
+            readings.append(Turned(reader.noise(changed), mark.template(whole=True), truth))
+    return measure(readings)
+
+
+def _marked(model: LatentModel, keyring: Keyring, i: int) -> tuple[Mark, Pictures]:
+    """A picture under a secret of its own; numbers below zero are for what is tuned."""
+    secret = hashlib.sha256(b"treering pose study" + keyring.secret + i.to_bytes(4, "little", signed=True)).digest()
+    mark = Mark(replace(keyring, secret=secret))
+    return mark, draw(model, mark.keyring.noise(0, _SEED + i), _SEED + i)[1]
 
 
 class _Rows:
@@ -247,9 +270,7 @@ class _Rows:
 
 def _picture(reader: Reader, keyring: Keyring, i: int, names: Sequence[str], again: bool) -> Iterator[dict[str, Any]]:
     """Rows of one picture under a secret of its own."""
-    secret = hashlib.sha256(b"treering pose study" + keyring.secret + i.to_bytes(4, "little")).digest()
-    mark = Mark(replace(keyring, secret=secret))
-    picture = draw(reader.model, mark.keyring.noise(0, _SEED + i), _SEED + i)[1]
+    mark, picture = _marked(reader.model, keyring, i)
     for name in names:
         changed = POSES[name](picture, np.random.default_rng([_SEED, i, list(POSES).index(name)]))[0]
         reader.seconds = {}
@@ -263,7 +284,7 @@ def once(reader: Reader, mark: Mark, picture: Pictures) -> dict[str, Any]:
     with reader.clock("read"):
         noise = np.where(lively(picture, reader.model.factor), reader.noise(picture), np.float32(0))
     with reader.clock("search"):
-        found = search(noise, template, reader.lattice, KEEP, frame=Frame(offset=OFFSET))
+        found = search(noise, template, reader.lattice, KEEP, frame=Frame(offset=reader.offset))
     with reader.clock("search, whole key"):
         whole = search(noise, mark.template(whole=True), reader.lattice, 1)
     if not found:
@@ -283,7 +304,7 @@ def more(reader: Reader, mark: Mark, picture: Pictures) -> dict[str, Any]:
     """More readings, turned and at other sizes, the best of their poses, and its neighbours in pixels."""
     template = mark.template()
     noise = np.where(lively(picture, reader.model.factor), reader.noise(picture), np.float32(0))
-    found = search(noise, template, reader.lattice, 1, frame=Frame(offset=OFFSET))
+    found = search(noise, template, reader.lattice, 1, frame=Frame(offset=reader.offset))
     with reader.clock("again"):
         found = sorted(found + reader.again(picture, template), key=lambda one: one.level)
     with reader.clock("confirm again"):
