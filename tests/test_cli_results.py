@@ -155,8 +155,8 @@ def test_detect_for_people(run: Run) -> None:
     result = run("detect", "sunset.png", "a.png")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
-        "sunset.png  key 2     p = 3.1e-12             1.9 s\n"
-        "a.png       none      p = 0.43                1.9 s  (Resized from 16x16 to 32x32.)\n"
+        "sunset.png  key 2     p = 3.1e-12    1.9 s\n"
+        "a.png       none      p = 0.43       1.9 s  (Resized from 16x16 to 32x32.)\n"
     )
 
 
@@ -188,7 +188,7 @@ def test_detect_as_a_question(run: Run, names: str, code: int) -> None:
 
 def test_detect_reads_standard_input(run: Run) -> None:
     result = run("detect", "-", input=picture("a.png", 4).read_bytes())
-    assert (result.exit_code, result.stdout) == (0, "-  key 4     p = 3.1e-12             1.9 s\n")
+    assert (result.exit_code, result.stdout) == (0, "-  key 4     p = 3.1e-12    1.9 s\n")
     assert run("detect", "-", input=b"").stderr == "Error: Standard input is empty.\n"
 
 
