@@ -192,7 +192,7 @@ def test_one_key_leaves_pictures_different(model, keyring):
 
 def test_patterns_other_than_the_default_are_read(model):
     for pattern in (Pattern("rings", (0, 1, 2), (), 1, 10), Pattern("mixed", (0,), (1,), 3, 7)):
-        ring = Keyring(bytes(range(32)), pattern)
+        ring = Keyring(bytes(range(32)), pattern, derivation=1)
         picture = treering.embed(model, ring, 4, ["rolling hills by day, trees"], seed=3, steps=8)
         assert Detector(model, ring)(picture)[0].best_key == 4
 
