@@ -31,10 +31,12 @@ from treering.statistics import wilson
 
 def points(shape: tuple[int, int, int], inner: int = 4, outer: int = 15) -> tuple[np.ndarray, np.ndarray]:
     """Channel ``[N]`` and frequency ``[N, 2]`` of every half-plane point of these rings."""
-    index = fourier.disc_cells(shape, tuple(range(shape[0])), inner, outer).index.numpy()
-    channel, rest = np.divmod(index, shape[1] * shape[2])
-    down, across = np.divmod(rest, shape[2])
-    return channel, np.stack([down - shape[1] // 2, across - shape[2] // 2], 1)
+    cells = cells_of(shape, inner, outer)
+    return cells.channel.numpy(), cells.frequency.numpy()
+
+
+def cells_of(shape: tuple[int, int, int], inner: int, outer: int) -> fourier.Cells:
+    return fourier.cells(shape, tuple(fourier.Carrier(c, False) for c in range(shape[0])), inner, outer)
 
 
 def values(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -161,7 +163,7 @@ def test_the_natural_pose_is_near_and_kept() -> None:
 def test_as_given_the_coefficients_are_those_of_the_spectrum(shape: tuple[int, int, int]) -> None:
     channel, frequency = points(shape)
     noise = plain_noise(shape, 7)
-    cells = fourier.disc_cells(shape, tuple(range(shape[0])), 4, 15)
+    cells = cells_of(shape, 4, 15)
     found = coefficients(noise[0].numpy(), channel, frequency, np.eye(2, 3))
     assert np.allclose(found, fourier.coefficients(noise, cells).numpy()[0], atol=1e-10)
 

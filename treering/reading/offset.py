@@ -24,8 +24,8 @@ from .spectra import Template
 _AROUND = Fine((0.0,), (1.0,), tuple(i / 4 for i in range(-16, 17)))
 """Shifts up to 2 cells of a 32x32 latent, in eighths of a cell."""
 
-_SEEN = 9.0
-"""z from which a place is sure to about a tenth of a cell."""
+_SEEN = 6.5
+"""z from which a place is sure; the best of 1 089 places without a mark has about 4."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -268,7 +268,10 @@ def refine(
     frame: Frame,
     ratio: float = 1.0,
 ) -> Candidate:
-    """The least p / w of the hypothesis ``start.within`` and its fine points, in float64."""
+    """The least p / w of the hypothesis ``start.within`` and its fine points, in float64.
+
+    A start of z = -inf is only where the points begin, and never the answer.
+    """
     matrix = fine.warps(ratio) @ start.within[:, :2]  # [n, 2, 2]
     shift = shift_of(start.within) + fine.offsets()  # [m, 2]
     z = scores(noise, template, matrix, shift)
@@ -277,8 +280,8 @@ def refine(
     within, size = affine(matrix[i], shift[j]), (noise.shape[1], noise.shape[2])
     weight = start.log10_weight + float(shares[i, j]) / math.log(10)
     places = ((start.within, start.z, start.log10_weight), (within, float(z[i, j]), weight))
-    both = (Candidate(frame.pixels(w, template.size, size), w, height, log) for w, height, log in places)
-    return min(both, key=lambda one: one.level)
+    both = [Candidate(frame.pixels(w, template.size, size), w, height, log) for w, height, log in places]
+    return both[1] if math.isinf(start.z) else min(both, key=lambda one: one.level)
 
 
 def confirm(

@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -85,10 +85,8 @@ class Mark:
     @cached_property
     def points(self) -> tuple[Integers, Integers]:
         """Channel ``[N]`` and frequency ``[N, 2]``."""
-        _, height, width = self.keyring.shape
-        channel, rest = np.divmod(self.keyring.cells().index.numpy(), height * width)
-        down, across = np.divmod(rest, width)
-        return channel, np.stack([down - height // 2, across - width // 2], 1)
+        cells = self.keyring.cells()
+        return cells.channel.numpy(), cells.frequency.numpy()
 
     @cached_property
     def common(self) -> NDArray[np.bool_]:
@@ -238,7 +236,7 @@ def offset_of(reader: Reader, keyring: Keyring) -> tuple[float, float]:
 def _marked(model: LatentModel, keyring: Keyring, i: int) -> tuple[Mark, Pictures]:
     """A picture under a secret of its own; numbers below zero are for what is tuned."""
     secret = hashlib.sha256(b"treering pose study" + keyring.secret + i.to_bytes(4, "little", signed=True)).digest()
-    mark = Mark(replace(keyring, secret=secret))
+    mark = Mark(keyring.with_secret(secret))
     return mark, draw(model, mark.keyring.noise(0, _SEED + i), _SEED + i)[1]
 
 
