@@ -192,11 +192,10 @@ def test_a_manifest_and_folders_as_labels(embedded: list[Result]) -> None:
     assert lines(without)[0]["confusion"] is None
 
 
-def test_the_folders_public_keyring(embedded: list[Result]) -> None:
+def test_the_folders_keyring_is_used_if_it_is_named(embedded: list[Result]) -> None:
     Keyring.new(public=True).save(Path("public/keyring.json"))
-    named = ("--keyring", "public/keyring.json")
-    assert run("embed", "--key", 1, *named, "--output", "public/1").exit_code == 0
-    result = run("verify", "public", "--labels", "folders", "--json", *named)
+    assert run("embed", "--key", 1, "--keyring", "public/keyring.json", "--output", "public/1").exit_code == 0
+    result = run("verify", "public", "--labels", "folders", "--json", "--keyring", "public/keyring.json")
     assert (result.exit_code, result.stderr) == (0, "")
     assert lines(result)[0]["found"] == {"1": 1, "none": 0}
 
