@@ -139,21 +139,23 @@ class Posed:
             return _best(reading, tools, values.sync_template, self._search(noise, values.sync_template, lattice), self)
         if not values.posable or values.classes > self.most:
             return None
-        found = [self._class(reading, tools, noise, key, lattice) for key in values.searched]
+        found = [self._mark(reading, tools, noise, mark, lattice) for mark in values.marks()]
         return _weighted_best(found)
 
     def _search(self, noise: Noise, template: Template, lattice: Lattice) -> list[Candidate]:
         return search(noise, template, lattice, self.keep)
 
-    def _class(self, reading: Reading, tools: Tools, noise: Noise, key: int, lattice: Lattice) -> Finding:
-        """One class with all that its marks have: the pose is found by the values under test, and paid for."""
-        template = tools.values.class_template(key)
+    def _mark(
+        self, reading: Reading, tools: Tools, noise: Noise, mark: tuple[int, int], lattice: Lattice
+    ) -> Finding:
+        """One mark with all that it has: the pose is found by the values under test, and paid for."""
+        template = tools.values.mark_template(*mark)
         candidates = self._search(noise, template, lattice)
         if not candidates:
             return Finding(tried=lattice.count)
         pose, seen = confirmed(reading.picture, tools, template, candidates, self.steps)
         evidence = tools.values.read(seen, pose.within)
-        told = replace(evidence.match, key=key, z=pose.z, log10_p=pose.log10_corrected)
+        told = replace(evidence.match, key=mark[0], nonce=mark[1], z=pose.z, log10_p=pose.log10_corrected)
         return Finding(told.log10_p, told.log10_p, told, pose, tried=lattice.count)
 
 
