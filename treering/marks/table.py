@@ -28,9 +28,9 @@ from .keyring import Keyring, Keys, canonical, places
 
 if TYPE_CHECKING:
     from ..types import Match
+    from .bounds import Size
     from .fourier import Cells
     from .matching import Block
-    from .bounds import Size
 
 Complexes = NDArray[np.complex128]
 Integers = NDArray[np.int64]
@@ -67,8 +67,9 @@ class Table:
     """Marks of one keyring: the classes ``keys`` (None: all) times its nonces, one row each.
 
     ``size``: of the pictures, as everywhere.  ``profile``: see :data:`Profile`; rings that it does not name come after
-    it, as do all without one: channel by channel, from the outermost ring inwards.  ``length``: values in a prefix
-    (None: 256, or 128 where that takes more than 256 MB).  ``folder``: where tables are kept (None: nowhere).
+    it, as do all without one: the first channel from the outermost ring inwards, then the others together from the
+    innermost outwards.  ``length``: values in a prefix (None: 256, or 128 where that takes more than 256 MB).
+    ``folder``: where tables are kept (None: nowhere).
 
     Raises ``InputError`` for classes that the keyring does not have, for more than :data:`MOST` marks, and for a
     pattern whose values are public: that has few classes and another test.
@@ -215,7 +216,8 @@ def order(cells: Cells, keyring: Keyring, profile: Profile = ()) -> Integers:
         return classes[np.argsort(keyring.pattern.first_order(cells)[classes], kind="stable")]
     named = {(int(c), int(r)): i for i, (c, r) in enumerate(profile)}
     rank = np.asarray([named.get((int(c), int(r)), len(named)) for c, r in place[:, :2]], np.int64)
-    ranked: Integers = np.lexsort((place[:, 2], -place[:, 1], place[:, 0], rank))
+    other = place[:, 0] != place[0, 0]
+    ranked: Integers = np.lexsort((place[:, 2], place[:, 0], np.where(other, 1, -1) * place[:, 1], other, rank))
     return ranked[np.isin(ranked, classes)]
 
 

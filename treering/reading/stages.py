@@ -145,9 +145,7 @@ class Posed:
     def _search(self, noise: Noise, template: Template, lattice: Lattice) -> list[Candidate]:
         return search(noise, template, lattice, self.keep)
 
-    def _mark(
-        self, reading: Reading, tools: Tools, noise: Noise, mark: tuple[int, int], lattice: Lattice
-    ) -> Finding:
+    def _mark(self, reading: Reading, tools: Tools, noise: Noise, mark: tuple[int, int], lattice: Lattice) -> Finding:
         """One mark with all that it has: the pose is found by the values under test, and paid for."""
         template = tools.values.mark_template(*mark)
         candidates = self._search(noise, template, lattice)
