@@ -47,11 +47,14 @@ _PRIVATE_FILE, _PRIVATE_FOLDER, _OTHERS = 0o600, 0o700, 0o077
 
 
 def folder() -> Path | None:
-    """Where tables are kept: in the environment's folder, else in the user's cache; None where it is switched off."""
+    """Where tables are kept: in the environment's folder, else in the user's cache; None where they are not."""
     named = os.environ.get(VARIABLE)
     if named == OFF:
         return None
-    return (Path(named) if named else _user_cache() / "treering") / "tables"
+    try:
+        return (Path(named) if named else _user_cache() / "treering") / "tables"
+    except RuntimeError:  # a user without a home
+        return None
 
 
 def _user_cache() -> Path:
@@ -198,8 +201,9 @@ def _used(path: Path) -> float:
 
 
 def _touch(path: Path) -> None:
+    """Remember when a table was used."""
     with contextlib.suppress(OSError):
-        os.utime(path, follow_symlinks=False) if os.utime in os.supports_follow_symlinks else os.utime(path)
+        os.utime(path)
 
 
 def _remove(path: Path) -> None:

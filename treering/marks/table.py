@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..types import Match
     from .bounds import Size
     from .fourier import Cells
-    from .matching import Block
+    from .matching import Blocks
 
 Complexes = NDArray[np.complex128]
 Integers = NDArray[np.int64]
@@ -52,6 +52,9 @@ _KEPT = 1 << 24
 
 _ROWS = 1 << 11
 """Marks that are made or scored together: they stay in the processor's cache."""
+
+_TRUE = 1 << 7
+"""Survivors that are scored together, so that their true values take little memory."""
 
 
 class Best(NamedTuple):
@@ -113,15 +116,16 @@ class Table:
         """The same with its p-values, corrected for all marks of the table."""
         import torch
 
-        left = [self.survivors(coefficients)]
+        left = self.survivors(coefficients)
         return self.keyring.pattern.match(torch.from_numpy(coefficients)[None], self.cells, left, self.tests)[0]
 
-    def survivors(self, coefficients: Complexes, count: int = SURVIVORS) -> Block:
+    def survivors(self, coefficients: Complexes, count: int = SURVIVORS) -> Blocks:
         """The ``count`` marks of the highest scores against their prefixes, with their true values at all cells."""
-        rows = highest(self.scores(coefficients), count)
-        marks = [self.mark(row) for row in rows.tolist()]
-        keys, nonces = zip(*marks, strict=True)
-        return keys, nonces, self.keyring.values_of(marks, self.cells)
+        rows = highest(self.scores(coefficients), count).tolist()
+        for start in range(0, len(rows), _TRUE):
+            marks = [self.mark(row) for row in rows[start : start + _TRUE]]
+            keys, nonces = zip(*marks, strict=True)
+            yield keys, nonces, self.keyring.values_of(marks, self.cells)
 
     def mark(self, row: int) -> tuple[int, int]:
         """Class and nonce of a row: all nonces of a class follow each other."""
