@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from treering.settings import Reading
 
-from .console import FAILED, SOME_FAILED, Failure, NoAnswer, complain, emit, p_text, sentences, shown
+from .console import FAILED, SOME_FAILED, Failure, NoAnswer, complain, emit, p_text, sentences, shown, tell
 from .options import (
     ModelChoice,
     detector,
@@ -23,6 +22,7 @@ from .options import (
     model_options,
     reading_options,
 )
+from .terminal import standard_input
 
 if TYPE_CHECKING:
     from treering.marks.keyring import Keyring
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from treering.types import Detection
 
 NOT_MARKED = 1
+
+LEAST = -38
+"""log10 of the least p-value that is printed: a secret of 128 bits has no more to give."""
 
 
 @click.command(short_help="Read the mark of pictures.")
@@ -67,9 +70,10 @@ def command(
       2  wrong usage
       3  not known, because of an error, or because some are not assessable
 
-    A picture is not assessable where the numbers fail or there is nothing to read; the reason is told.
-    --json prints one object for each picture: file, answer (key, none, not assessable), key (a number or null),
-    p_value, log10_p and the rest; or file and error.
+    A picture is not assessable where the numbers fail or there is nothing to read; the reason is told. A mark of the
+    keyring whose class cannot be read is answered with: keyring.
+    --json prints one object for each picture: file, answer (key, keyring, none, not assessable), key (a number or
+    null), p_value, log10_p, p_keyring, pose, stages and the rest; or file and error.
     """
     with sentences(NoAnswer if exit_code else Failure):
         reader = _load(keyring, model, reading)
@@ -113,16 +117,27 @@ class _Reader:
 
         if name != "-" and os.path.isdir(name):
             raise ImageError(f"{name} is a folder; check it with `treering verify {name}`.")
-        source = sys.stdin.buffer if name == "-" else Path(name)
+        source = _standard_input() if name == "-" else Path(name)
         label = "Standard input" if name == "-" else name
         picture = images.read(source, self.keyring.image_size, label)
         return self.detector(picture.pixels[None], [picture.notes])[0]
 
 
+def _standard_input() -> BinaryIO:
+    from treering.errors import ImageError
+
+    try:
+        return standard_input()
+    except OSError:
+        raise ImageError("Standard input is closed.") from None
+
+
 def _load(path: Path | None, model: ModelChoice, reading: Reading) -> _Reader:
     from treering.marks.keyring import Keyring
 
-    return _Reader(Keyring.load(keyring_path(path)), model, reading)
+    keyring = Keyring.load(keyring_path(path))
+    keyring.check_classes(reading.keys)  # before a model is loaded
+    return _Reader(keyring, model, reading)
 
 
 def _run(reader: _Reader, names: Sequence[str], as_json: bool) -> list[Detection | None]:
@@ -143,13 +158,39 @@ def _one(reader: _Reader, name: str, width: int, as_json: bool) -> Detection | N
     if as_json:
         emit({"file": name, **detection.as_dict()})
     else:
-        click.echo(f"{shown(name):<{width}}  {line(detection)}")
+        tell(f"{shown(name):<{width}}  {line(detection)}")
     return detection
 
 
 def line(detection: Detection) -> str:
     """A detection for people."""
     answer = detection.answer.value if detection.key is None else f"key {detection.key}"
-    remarks = [text for text in (detection.reason, *detection.notes) if text]
+    log10_p = detection.log10_p_keyring if detection.answer.value == "keyring" else detection.log10_p
+    remarks = [text for text in (detection.reason, pose_text(detection), *detection.notes) if text]
     notes = f"  ({' '.join(remarks)})" if remarks else ""
-    return f"{answer:<8}  p = {p_text(detection.log10_p):<9}  {detection.seconds:.1f} s{notes}"
+    evidence = "" if detection.reason else f"p {_p(log10_p)}"
+    return f"{answer:<8}  {evidence:<22}  {detection.seconds:.1f} s{notes}"
+
+
+def _p(log10_p: float) -> str:
+    """The p-value; below what a secret has to give, that it is below, and how strong the evidence is."""
+    return f"= {p_text(log10_p)}" if log10_p >= LEAST else f"< 1e{LEAST} (1e{log10_p:.0f})"
+
+
+def pose_text(detection: Detection) -> str | None:
+    """What had to be undone to find the mark, as a sentence; None where nothing had."""
+    if detection.box is not None:
+        return "Found within its borders."
+    pose = detection.pose
+    if pose is None:
+        return None
+    parts = ["mirrored"] if pose["mirror"] else []
+    if abs(pose["angle"]) >= 0.5:
+        parts.append(f"turned by {pose['angle']:.0f} degrees")
+    if abs(pose["aspect"] - 1) >= 0.03:
+        parts.append(f"made {abs(pose['aspect'] - 1):.0%} {'wider' if pose['aspect'] > 1 else 'narrower'}")
+    if abs(pose["scale"] - 1) >= 0.02:
+        parts.append(f"{'enlarged' if pose['scale'] > 1 else 'shrunk'} to {pose['scale']:.0%}")
+    if max(map(abs, pose["shift"])) >= 0.01:
+        parts.append("moved")
+    return f"Found {', '.join(parts)}." if parts else None

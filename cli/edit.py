@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import Failure, emit, shown
+from treering.settings import Sampling
+
+from .console import Failure, emit, tell
 from .options import (
     ModelChoice,
     Seed,
@@ -21,8 +22,9 @@ from .options import (
     force_option,
     inversion_options,
     json_option,
-    sampling_options,
+    sampling,
 )
+from .terminal import standard_input
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,8 +44,7 @@ class Job:
 
     prompt: str
     seed: int
-    steps: int
-    guidance: float
+    sampling: Sampling
     method: str
     iterations: int | None
     paste: bool
@@ -83,7 +84,7 @@ class Task:
 @click.option("--seed", type=Seed(), metavar="N", show_default="random", help="Another seed makes another edit.")
 @demo_model_options
 @inversion_options
-@sampling_options
+@sampling
 @force_option("Overwrite a picture that exists.")
 @json_option
 def command(
@@ -96,8 +97,7 @@ def command(
     model: ModelChoice,
     method: str,
     iterations: int | None,
-    steps: int,
-    guidance: float,
+    sampling: Sampling,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -111,13 +111,15 @@ def command(
     the mask; grey from 128 up counts as white, and so does what is transparent. A watermark may survive:
     `treering detect` tells.
 
-    \b
     --json prints one object: file, image, mask, prompt, seed, open (share of the picture that could change), method,
     seconds, notes.
-    Example: treering edit dawn.png --mask mask.png --prompt "the sea at dawn, the sun"
+
+    \b
+    Example:
+      treering edit dawn.png --mask mask.png --prompt "the sea at dawn, the sun"
     """
     seed = secrets.randbits(62) if seed is None else seed
-    job = Job(prompt, seed, steps, guidance, method, iterations, paste)
+    job = Job(prompt, seed, sampling, method, iterations, paste)
     if image == mask == "-":
         raise click.UsageError("IMAGE and --mask cannot both be standard input.")
     target = _target(image, output, force)
@@ -153,7 +155,7 @@ def _target(image: str, output: Path | None, force: bool) -> Path:
 def _read(name: str) -> Source:
     from treering.pictures import images
 
-    source, label = (sys.stdin.buffer, "Standard input") if name == "-" else (Path(name), name)
+    source, label = (standard_input(), "Standard input") if name == "-" else (Path(name), name)
     return Source(label, images.read_bytes(source, label))
 
 
@@ -201,7 +203,7 @@ def _edited(job: Job, task: Task, model: LatentModel) -> NDArray[Any]:
     from treering import editing
 
     plan = decoder_inversion(job.method, job.iterations)
-    rest = (job.prompt, job.seed, plan, job.steps, job.guidance, job.paste)
+    rest = (job.prompt, job.seed, plan, job.sampling.steps, job.sampling.guidance, job.paste)
     return editing.edit(model, task.picture[None], task.mask, *rest)[0]
 
 
@@ -223,4 +225,4 @@ def _print(record: dict[str, Any], as_json: bool) -> None:
         return emit(record)
     notes = f"  ({' '.join(record['notes'])})" if record["notes"] else ""
     share = report.percent(record["open"])
-    click.echo(f"{shown(record['file'])}  {share} open to change  {record['seconds']:.1f} s{notes}")
+    tell(f"{record['file']}  {share} open to change  {record['seconds']:.1f} s{notes}")

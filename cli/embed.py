@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import sys
 import time
@@ -15,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import manifest as manifests
-from .console import Failure, clear_line, emit, on_terminal, say, shown
+from .console import Failure, clear_line, emit, on_terminal, say, sentences, shown
 from .options import (
     Key,
     ModelChoice,
@@ -32,6 +30,7 @@ from .options import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from treering.batch import Gallery
     from treering.marks.keyring import Keyring
     from treering.models import LatentModel
 
@@ -49,18 +48,6 @@ class Job:
     seed: int
     steps: int
     guidance: float
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where things go."""
-
-    files: tuple[Path, ...]
-    numbered: bool  # names that may change if somebody else takes them meanwhile
-    manifest: Path | None
-    replaced: frozenset[str]  # rows of the manifest that give way to new ones
-    force: bool
-    as_json: bool
 
 
 @click.command(short_help="Make pictures that carry the mark of a class.")
@@ -127,7 +114,8 @@ def command(
     down which class went where. A picture depends on its own seed and prompt, not on the others.
 
     The first time, without a keyring, your own is made and you are told where it lies: marks cannot be read
-    without it, so keep it safe and secret. Numbers of files go on where those in the folder end.
+    without it, so keep it safe and secret. Numbers of files go on where those in the folder end; several processes
+    may write into one folder and one manifest. The next start mends what a kill left undone.
 
     \b
     --json prints one object for each picture: file, prompt, seconds; with --manifest also key and seed.
@@ -141,11 +129,11 @@ def command(
         steps=steps,
         guidance=guidance,
     )
-    ring = _keyring(job, keyring)
-    files = _files(output, job.count, force)
-    replaced = manifests.check(manifest, files, force) if manifest else frozenset[str]()
-    make, captions = _prepare(job, ring, model)
-    _run(job, Target(files, not _one_file(output), manifest, replaced, force, as_json), make, captions)
+    with sentences(interrupted="Interrupted; every picture that was named is complete."):
+        ring = _keyring(job, keyring)
+        gallery = _gallery(output, job.count, manifest, force)
+        make, captions = _prepare(job, ring, model)
+        _run(job, gallery, as_json, make, captions)
 
 
 def _count(count: int | None, prompts: int) -> int:
@@ -154,49 +142,22 @@ def _count(count: int | None, prompts: int) -> int:
     return count or max(prompts, 1)
 
 
-# Where to
+def _gallery(output: Path, count: int, manifest: Path | None, force: bool) -> Gallery:
+    from treering.batch import Gallery, is_file
+
+    if count > 1 and is_file(output):
+        raise click.UsageError(f"{output} is one file, but {count} pictures are to be made; give a folder.")
+    gallery = Gallery.plan(output, count, manifest, force)
+    _tell_mended(gallery)
+    return gallery
 
 
-def _files(output: Path, count: int, force: bool) -> tuple[Path, ...]:
-    """Names of the pictures to come; everything that can be refused is refused now, before work is done."""
-    if _one_file(output):
-        return (_single(output, count, force),)
-    _check_folder(output)
-    start = _next(output)
-    return tuple(output / f"picture-{number:04d}.png" for number in range(start, start + count))
-
-
-def _one_file(output: Path) -> bool:
-    return output.suffix.lower() == ".png" and not output.is_dir()
-
-
-def _next(folder: Path) -> int:
-    """The number after the largest in the folder."""
-    return 1 + max((_number(path.name) for path in folder.iterdir()), default=0)
-
-
-def _number(name: str) -> int:
-    match = re.fullmatch(r"picture-(\d{4,15})\.png", name, re.IGNORECASE | re.ASCII)
-    return int(match[1]) if match else 0
-
-
-def _single(path: Path, count: int, force: bool) -> Path:
-    if count > 1:
-        raise click.UsageError(f"{path} is one file, but {count} pictures are to be made; give a folder.")
-    if os.path.lexists(path) and not force:
-        raise Failure(f"{path} exists already; use --force to overwrite it.")
-    _check_folder(path.parent)
-    return path
-
-
-def _check_folder(folder: Path) -> None:
-    from treering.pictures import images
-
-    if folder.is_file() or (folder.suffix.lower() in images.SUFFIXES and not folder.exists()):
-        raise Failure(f"{folder} is not a folder, and pictures are written as .png files.")
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise Failure(f"No permission to write into {folder}.")
+def _tell_mended(gallery: Gallery) -> None:
+    """What was mended is told once."""
+    if gallery.manifest:
+        for sentence in gallery.manifest.mended:
+            say(sentence)
+        gallery.manifest.mended.clear()
 
 
 # With what
@@ -213,9 +174,11 @@ def _prepare(job: Job, keyring: Keyring | None, choice: ModelChoice) -> tuple[Ma
 
 def _keyring(job: Job, path: Path | None) -> Keyring | None:
     """The keyring; None where none is needed, and where the user's own has not been made yet."""
+    from treering import files
     from treering.marks.keyring import Keyring
 
     own = user_keyring()
+    files.clean((path or own).parent)  # what a start that was killed left there holds a secret
     missing = path is None and (job.key is None or not os.path.lexists(own))
     keyring = None if missing else Keyring.load(path or own)
     if job.key is not None:
@@ -271,41 +234,23 @@ def _unmarked(job: Job, model: LatentModel) -> Make:
 # Work
 
 
-def _run(job: Job, target: Target, make: Make, captions: Sequence[str]) -> None:
+def _run(job: Job, gallery: Gallery, as_json: bool, make: Make, captions: Sequence[str]) -> None:
     bar = click.progressbar(length=job.count, file=sys.stderr, width=30, show_pos=True)
     with bar if on_terminal() and job.count > 1 else nullcontext() as progress:
-        for i, (file, caption) in enumerate(zip(target.files, captions, strict=True)):
-            record = _one(job, target, make, job.seed + i, file, caption)
+        for i, (file, caption) in enumerate(zip(gallery.files, captions, strict=True)):
+            record = _one(job, gallery, make, job.seed + i, file, caption)
             clear_line()
-            _print(record, target.as_json)
+            _tell_mended(gallery)
+            _print(record, as_json)
             if progress:
                 progress.update(1)
 
 
-def _one(job: Job, target: Target, make: Make, seed: int, file: Path, caption: str) -> dict[str, Any]:
+def _one(job: Job, gallery: Gallery, make: Make, seed: int, file: Path, caption: str) -> dict[str, Any]:
     started = time.perf_counter()
-    file = _write(make(seed, caption), file, target)
+    file = gallery.add(make(seed, caption), file, job.key)
     record = {"file": str(file), "prompt": caption, "seconds": round(time.perf_counter() - started, 3)}
-    if target.manifest is None:
-        return record
-    manifests.add(target.manifest, file, job.key, target.replaced)
-    return record | {"key": job.key, "seed": seed}
-
-
-def _write(picture: NDArray[Any], file: Path, target: Target) -> Path:
-    """Write the picture and tell where: under the next free number, if another process took this one meanwhile."""
-    from treering.errors import ImageError
-    from treering.pictures import images
-
-    while True:
-        try:
-            images.write(picture, file, overwrite=target.force and not target.numbered)
-        except ImageError:
-            if not (target.numbered and os.path.lexists(file)):
-                raise
-            file = file.with_name(f"picture-{_next(file.parent):04d}.png")
-        else:
-            return file
+    return record if gallery.manifest is None else record | {"key": job.key, "seed": seed}
 
 
 def _print(record: dict[str, Any], as_json: bool) -> None:

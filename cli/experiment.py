@@ -1,65 +1,73 @@
-"""``treering experiment``: the paper's tables and figures."""
+"""``treering experiment``: the paper's tables and figures, treering's own studies, and the demo's training."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
+from treering.research import door
+from treering.research.demo.steps import STEPS
 from treering.research.experiments import SUMMARIES
+from treering.research.studies import STUDIES
 
-from .console import emit, on_terminal, say, sentences, shown
-from .options import ModelChoice, Named, Seed, demo_model_options, json_option, whole
-
-if TYPE_CHECKING:
-    from treering.research.experiments.bench import Outcome
-
-RESULTS = Path("treering-results", "experiments")
+from .console import Mannered, emit, on_terminal, say, sentences, tell
+from .helping import Narrow
+from .options import Budgets, ModelChoice, Named, Seed, demo_model_options, json_option
 
 
-def _iterations(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """``20,50,100``."""
-    if value is None:
-        return None
-    try:
-        numbers = tuple(whole(word.strip()) for word in value.split(","))
-    except ValueError:
-        numbers = (0,)
-    if not 0 < min(numbers) <= max(numbers) <= 100_000:
-        raise click.BadParameter(f"{value!r} is not a list of numbers from 1 up, such as 20,50,100.")
-    return numbers
+def _listed(names: Iterator[str]) -> str:
+    return "\n".join(f"{name:19}{door.NAMES[name]}" for name in names)
 
 
-_HELP = """Measure what Hong et al. (NeurIPS 2024) report on gradient-free decoder inversion, on any model.
+_HELP = f"""Measure what Hong et al. (NeurIPS 2024) report on decoder inversion, and what treering itself does.
 
 \b
-{names}
+Experiments of the paper, on any model:
+{_listed(iter(SUMMARIES))}
 
-Prints the table. In --output lie afterwards table.md, rows.csv, figure.png and figure.svg (with matplotlib), and
-rows.jsonl: the same command, on the same machine with as many threads, goes on where it was stopped, and does only
-what is new if there are more --images.
-With the demo model each takes minutes on two cores.
+\b
+Studies behind treering's defaults and claims:
+{_listed(iter(STUDIES))}
+
+\b
+{_listed(iter([door.DEMO]))}
+
+Prints the table. In --output lie afterwards, of an experiment, table.md, rows.csv, figure.png and figure.svg (with
+matplotlib), and rows.jsonl: the same command, on the same machine with as many threads, goes on where it was stopped,
+and does only what is new if there are more --images. Of a study NAME there lie NAME.md and its raw rows; of the demo
+the pipeline.
+With the demo model each experiment takes minutes on two cores.
 
 --json prints one object: the experiment and its files.
-""".format(names="\n".join(f"{name:19}{text}" for name, text in SUMMARIES.items()))
+"""
 
 
-@click.command(short_help="Measure a table and figure of the decoder-inversion paper.", help=_HELP)
-@click.argument("name", type=click.Choice(tuple(SUMMARIES)), metavar="NAME")
+@click.command(
+    cls=Mannered,
+    short_help="Measure the decoder-inversion paper and treering itself.",
+    help=_HELP,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110},
+)
+@click.argument("name", type=click.Choice(tuple(door.NAMES)), metavar="NAME")
+@click.argument("step", type=click.Choice((*STEPS, "all")), metavar="[STEP]", required=False)
 @click.option(
     "--images",
+    "--count",
+    "count",
     type=click.IntRange(1, 100_000),
     metavar="N",
     show_default="a few, by experiment",
-    help="How many pictures. More make the intervals narrower; earlier ones are not measured again.",
+    help="How many pictures. More make the intervals narrower; an experiment does not measure earlier ones again.",
 )
 @click.option(
     "--iterations",
-    callback=_iterations,
+    type=Budgets(),
     metavar="N,N,...",
     show_default="by experiment",
     help="Budgets of the iterative methods; all but decoder-inversion and ablation take the largest alone. "
@@ -70,56 +78,79 @@ With the demo model each takes minutes on two cores.
     "--output",
     type=Named(),
     metavar="DIR",
-    show_default=f"{RESULTS}/NAME",
+    show_default=f"{door.RESULTS}/experiments/NAME or {door.RESULTS}/studies",
     help="Folder for the results.",
+)
+@click.option(
+    "--work", type=Named(), default=door.WORK, metavar="DIR", help="For demo: folder of its pictures and checkpoints."
 )
 @demo_model_options
 @json_option
+@click.pass_context
 def command(
+    ctx: click.Context,
     name: str,
-    images: int | None,
+    step: str | None,
+    count: int | None,
     iterations: tuple[int, ...] | None,
     seed: int,
     output: Path | None,
+    work: Path,
     model: ModelChoice,
     as_json: bool,
 ) -> None:
-    """Run one experiment."""
-    from treering.research import experiments
-
+    """Run one experiment, study or step."""
+    _check(ctx, name, step)
+    if name == door.DEMO:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     with sentences(interrupted="Interrupted; the same command goes on where it stopped."):
-        from treering.research.experiments.bench import Settings, run
-
-        experiment = experiments.get(name)
-        budgets, which = iterations or experiment.iterations, (model.name or "demo", model.device, model.dtype)
-        settings = Settings(images or experiment.images, budgets, *which, seed, model.download)
-        folder = output or RESULTS / name
+        request = door.Request(name, step, count, iterations, seed, model, output, work)
         with _bar(name) as progress:
-            outcome = run(experiment, settings, folder, progress)
-    _report(outcome, name, as_json)
+            result = door.run(request, door.Listener(progress, say if on_terminal() else _keep_quiet))
+    _report(result, name, as_json)
+
+
+command.context_class = Narrow
+
+
+def _check(ctx: click.Context, name: str, step: str | None) -> None:
+    """Refuse options that would change nothing."""
+    if name == door.DEMO and step is None:
+        raise click.UsageError(f"{name} needs a step: {', '.join(STEPS)}, or all.")
+    takes = {*door.takes(name), "name", "as_json"}
+    for parameter in ctx.command.params:
+        given = ctx.get_parameter_source(parameter.name or "") == ParameterSource.COMMANDLINE
+        if given and parameter.name not in takes:
+            what = parameter.opts[0] if isinstance(parameter, click.Option) else "step"
+            raise click.UsageError(f"{name} has no {what}.")
+
+
+def _keep_quiet(text: str) -> None:
+    """Progress is for a terminal."""
 
 
 @contextmanager
 def _bar(name: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar, if there is a terminal; a unit takes seconds to minutes."""
-    if not on_terminal():
+    """A progress bar, if there is a terminal and units are counted; a unit takes seconds to minutes."""
+    if not on_terminal() or name not in SUMMARIES:
         yield None
         return
     bar = click.progressbar(length=1, label=name, width=30, show_pos=True, file=sys.stderr)
 
-    def tell(done: int, total: int) -> None:
+    def advance(done: int, total: int) -> None:
         bar.length = total
         bar.update(done - bar.pos)
 
     with bar:
-        yield tell
+        yield advance
 
 
-def _report(outcome: Outcome, name: str, as_json: bool) -> None:
-    for note in outcome.notes:
+def _report(result: door.Result, name: str, as_json: bool) -> None:
+    for note in result.notes:
         say(note)
     if as_json:
-        return emit({"experiment": name, "files": [str(path) for path in outcome.files], "notes": outcome.notes})
-    click.echo(outcome.table)
-    for path in outcome.files:
-        click.echo(f"Wrote {shown(str(path))}")
+        return emit({"experiment": name, "files": [str(path) for path in result.files], "notes": result.notes})
+    if result.table:
+        click.echo(result.table)
+    for path in result.files:
+        tell(f"Wrote {path}")

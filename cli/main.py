@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
 
 import click
 
 import treering
 
-from .console import print_anything, sentences
+from .console import Mannered
+from .helping import Narrow, in_columns
 
 COMMANDS = {
     "embed": "Make pictures that carry the mark of a class.",
@@ -17,13 +17,15 @@ COMMANDS = {
     "verify": "Check a folder of pictures and count what is found.",
     "keys": "Make, show and move keyrings.",
     "edit": "Change a masked part of a picture; keep the rest.",
-    "experiment": "Measure a table and figure of the decoder-inversion paper.",
+    "experiment": "Measure the decoder-inversion paper and treering itself.",
 }
 """Name of every subcommand (and of its module) and its line in the help."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Mannered, click.Group):
     """A group that imports a subcommand's module only to run it or to show its own help."""
+
+    context_class = Narrow
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of use."""
@@ -34,18 +36,12 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"{__package__}.{cmd_name}").command
-        return command
+        return in_columns(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the subcommands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a subcommand; what goes wrong is told in a sentence."""
-        print_anything()
-        with sentences():
-            return super().invoke(ctx)
 
 
 @click.group(
@@ -61,6 +57,11 @@ def main() -> None:
       treering embed --key 2 --output pictures
       treering detect pictures/*.png
 
-    Exit codes: 0 done; 1 an error, told in one sentence; 2 wrong usage; 3 a batch that finished although some
-    files failed; 130 interrupted.
+    \b
+    Exit codes:
+      0    done
+      1    an error, told in one sentence
+      2    wrong usage
+      3    a batch that finished although some files failed or are not assessable
+      130  interrupted (143 by a kill)
     """

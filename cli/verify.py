@@ -17,7 +17,6 @@ from treering.settings import Reading
 
 from .console import SOME_FAILED, Failure, complain, emit, on_terminal, say, sentences, shown
 from .options import (
-    KEYRING_VARIABLE,
     ModelChoice,
     Named,
     detector,
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from treering.types import Found
 
 MANIFEST, KEYRING = "manifest.csv", "keyring.json"
-"""What a folder may bring along: the classes of its pictures, and the public keyring of their marks."""
+"""What a folder may bring along: the classes of its pictures, and a keyring, which is used only if it is named."""
 
 RESULTS = "treering-results"
 _COMPLAINTS = 20
@@ -83,8 +82,8 @@ def command(
     """Check all pictures in a folder and in the folders below it, or those that a manifest names.
 
     Prints how many pictures of which class were found and, where the true classes are known, the confusion matrix,
-    accuracy and false positives with 95 % intervals (Wilson). A public keyring.json in the folder is used if you
-    have no keyring of your own; that of treering's sample pictures always is.
+    accuracy and false positives with 95 % intervals (Wilson). A keyring.json in the folder is used only if you name
+    it with --keyring, as for treering's sample pictures: --keyring samples/keyring.json.
 
     Results are saved as they come: the same command goes on where it was stopped. The folder that is checked stays
     as it is. In --output lie afterwards results.jsonl (one line for each picture), summary.json and, with labels,
@@ -96,12 +95,21 @@ def command(
     assessable.
     """
     with sentences(interrupted="Interrupted; the same command goes on where it stopped."):
+        _check_places(output)
         items = _items(source, labels)
         ring = _keyring(_folder(source), keyring)
         folder = output or _default_output(_folder(source))
         summary = _verify(items, ring, model, reading, folder, batch)
     _report(summary, ring, folder, as_json)
     ctx.exit(SOME_FAILED if summary.failed or summary.not_assessable else 0)
+
+
+def _check_places(output: Path | None) -> None:
+    from treering import files
+
+    files.check_here()
+    if str(output) == "-":
+        raise Failure("Results are a folder of files; name one with --output, or use --json for the summary.")
 
 
 # Which pictures
@@ -147,40 +155,16 @@ def _labelled(folder: Path, items: list[Item], labels: str | None) -> list[Item]
 
 
 def _keyring(folder: Path, given: Path | None) -> Keyring:
-    """The keyring named, else that of the sample pictures, else the user's own, else a public one of the folder.
+    """The keyring named, else the user's own; that of the folder is used only if it is the one that is named.
 
-    A folder from somebody else must not decide how it is checked, so its keyring counts only where no other is.
+    A folder from somebody else must not decide how it is checked.
     """
     from treering.marks.keyring import Keyring
-    from treering.models import demo
 
-    path = folder / KEYRING
-    sample = demo.keyring().id
-    public = None if given is not None else _public_keyring(path)
-    if public is None or (os.environ.get(KEYRING_VARIABLE) and public.id != sample):
-        return Keyring.load(keyring_path(given))
-    if public.id != sample and keyring_path(None).exists():
-        say(f"The folder's public keyring is not used, because you have your own; --keyring {path} uses it.")
-        return Keyring.load(keyring_path(None))
-    say(f"The folder's public keyring {path} is used; --keyring names another.")
-    return public
-
-
-def _public_keyring(path: Path) -> Keyring | None:
-    from treering.errors import KeyringError
-    from treering.marks.keyring import Keyring
-
-    if not path.is_file():
-        return None
-    try:
-        keyring = Keyring.load(path)
-    except KeyringError as error:
-        say(f"The folder's keyring is not used: {error}")
-        return None
-    if not keyring.public:
-        say(f"The folder's keyring is not used, because it is not public; --keyring {path} uses it.")
-        return None
-    return keyring
+    path, theirs = keyring_path(given), folder / KEYRING
+    if os.path.lexists(theirs) and os.path.realpath(theirs) != os.path.realpath(path):
+        say(f"The keyring {theirs} in the folder is not used; --keyring {theirs} uses it.")
+    return Keyring.load(path)
 
 
 def _default_output(folder: Path) -> Path:
@@ -287,8 +271,10 @@ def _lines(summary: Summary) -> Iterator[str]:
     from treering import report
 
     earlier = f", {summary.resumed} of them earlier" if summary.resumed else ""
+    copies = f", {summary.copies} of them copies of others" if summary.copies else ""
     failed = f"; {len(summary.failed)} could not be read" if summary.failed else ""
-    yield f"Checked {summary.checked + summary.resumed} of {summary.total} pictures{earlier}{failed}."
+    done = summary.checked + summary.resumed + summary.copies
+    yield f"Checked {done} of {summary.total} pictures{earlier}{copies}{failed}."
     yield "Found: " + ", ".join(f"{_name(key)} {count}x" for key, count in summary.found.items())
     if summary.confusion:
         yield f"\n{report.confusion_text(summary.confusion)}\n"

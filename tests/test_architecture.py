@@ -114,7 +114,7 @@ def wrong_import(source: Source, target: str) -> str | None:
         return "imports cli, which is installed as treering_cli"
     if source.room == "cli":
         return None
-    if top == "treering_cli":
+    if top == "treering_cli" and source.path.name != "__main__.py":  # which is a command, not library
         return "imports treering_cli, which is above the library"
     return wrong_arrow(source.room, rest.partition(".")[0]) if top == "treering" else None
 
@@ -191,6 +191,10 @@ GOOD = {
     "front door may import all": ("treering/__init__.py", "def __getattr__(n):\n    from . import writing"),
     "version": ("treering/marks/keyring.py", "from .. import __version__"),
     "main may print": ("treering/research/__main__.py", "import sys\nprint()\nsys.exit(0)"),
+    "main may be a command": (
+        "treering/research/__main__.py",
+        "import importlib\nimportlib.import_module('treering_cli.start')",
+    ),
     "a name like print": ("treering/files.py", "def f(x):\n    x.print()"),
 }
 

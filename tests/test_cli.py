@@ -18,10 +18,10 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from treering import __version__, batch, inversion, models, settings
+from treering import __version__, inversion, models, settings
 from treering.marks.keyring import Keyring
 from treering.marks.patterns import KINDS, Pattern
-from treering_cli import console, embed, manifest, options
+from treering_cli import console, options
 from treering_cli.main import COMMANDS, main
 
 Run = Callable[..., Result]
@@ -88,7 +88,7 @@ def test_version(run: Run) -> None:
 
 @pytest.mark.parametrize(("encoding", "seen"), [("utf-8", "café ∞"), ("latin-1", "café \\u221e")])
 def test_letters_that_the_terminal_lacks(home: Path, encoding: str, seen: str) -> None:
-    program = "import click, sys; from treering_cli.console import print_anything as p; p(); click.echo('café ∞')"
+    program = "import click; from treering_cli.terminal import streams\nwith streams(): click.echo('café ∞')"
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
     assert done.stdout.decode(encoding) == f"{seen}\n"
@@ -240,7 +240,7 @@ def test_json_has_no_infinity(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_names_cannot_command_a_terminal() -> None:
-    assert console.shown("a\x1b[31m\n.png") == "a�[31m�.png"
+    assert console.shown("a\x1b[31m\n.png") == "a\\x1b[31m\\n.png"
 
 
 # Values of options
@@ -270,6 +270,11 @@ def test_too_many_classes(run: Run) -> None:
     [
         (["embed"], "Missing option '--key'."),
         (["embed", "--key", "two"], "Invalid value for '--key': 'two' is not a class: a number from 0 up, or none."),
+        (
+            ["embed", "--key", str(10**20)],
+            "Invalid value for '--key': 100000000000000000000 is too large: classes are numbers from 0 to "
+            "9223372036854775806.",
+        ),
         (["embed", "--key", "-1"], "Invalid value for '--key': '-1' is not a class: a number from 0 up, or none."),
         (
             ["embed", "--key", "1", "--seed", "-1"],
@@ -339,14 +344,6 @@ class TestEmbed:
         picture("a.png")
         fails(run("embed", "--key", 1, "--output", "a.png"), "a.png exists already; use --force to overwrite it.")
 
-    @pytest.mark.parametrize("force", [False, True])
-    def test_a_number_that_another_process_took_meanwhile(self, home: Path, force: bool) -> None:
-        target = embed.Target((home / "picture-0001.png",), True, None, frozenset(), force, False)
-        before = picture("picture-0001.png").read_bytes()
-        written = [embed._write(np.zeros((8, 8, 3), np.uint8), target.files[0], target) for _ in range(2)]
-        assert written == [home / "picture-0002.png", home / "picture-0003.png"]
-        assert Path("picture-0001.png").read_bytes() == before
-
     def test_a_folder_that_is_a_file(self, run: Run) -> None:
         own()
         sentence = "own.json is not a folder, and pictures are written as .png files."
@@ -395,41 +392,6 @@ def test_an_unknown_model(run: Run) -> None:
     sentence = "nowhere is not a Stable Diffusion pipeline folder: it has no model_index.json."
     fails(run("embed", "--key", 1, "--model", "nowhere"), sentence)
     assert not Path("own.json").exists()  # no keyring for a picture that was never made
-
-
-def test_rows_of_a_manifest(home: Path) -> None:
-    path, files = Path("m.csv"), [Path("pictures/a.png"), Path("pictures/b, c.png")]
-    manifest.check(path, files, force=False)
-    for file, key in zip(files, (2, None), strict=True):
-        manifest.add(path, file, key)
-    assert path.read_text() == 'file,key\npictures/a.png,2\n"pictures/b, c.png",none\n'
-    before = path.read_text()
-    replaced = manifest.check(path, files[1:], force=True)
-    assert path.read_text() == before  # the label of a picture that is still there is not lost
-    manifest.add(path, files[1], 5, replaced)
-    items = batch.labels_from_manifest(path)
-    assert [(item.name, item.label) for item in items] == [("pictures/a.png", 2), ("pictures/b, c.png", 5)]
-
-
-def test_an_empty_manifest_is_begun_anew(home: Path) -> None:
-    Path("m.csv").touch()
-    manifest.add(Path("m.csv"), Path("a.png"), 1)
-    assert Path("m.csv").read_text() == "file,key\na.png,1\n"
-
-
-def test_a_picture_is_no_manifest_and_a_name_must_be_unicode(home: Path) -> None:
-    with pytest.raises(console.Failure, match=r"^a\.png cannot be both a picture and the manifest\.$"):
-        manifest.check(Path("a.png"), [Path("a.png")], force=True)
-    with pytest.raises(console.Failure, match="is not valid Unicode, so no manifest can tell it"):
-        manifest.check(Path("m.csv"), [Path("b\udcff.png")], force=False)
-
-
-def test_names_go_on_after_the_last(home: Path) -> None:
-    from treering_cli.embed import _files
-
-    picture("out/picture-0041.png")
-    picture("out/other-0099.png")
-    assert [file.name for file in _files(Path("out"), 2, force=False)] == ["picture-0042.png", "picture-0043.png"]
 
 
 # detect
@@ -525,24 +487,26 @@ class TestVerify:
 
     def test_a_bad_manifest_in_the_folder(self, run: Run) -> None:
         picture("in/a.png")
-        Path("in/manifest.csv").write_text("file,key\na.png,blue\n")
+        Path("in/manifest.csv").write_text("file;key\na.png;2\n")
         result = run("verify", "in")
         assert result.exit_code == 1
         assert result.stderr == (
             "Labels are taken from in/manifest.csv.\n"
-            "Error: in/manifest.csv, line 2: 'blue' is not a key; write a number from 0 up, or none.\n"
+            "Error: in/manifest.csv, line 1: the header must have one column 'file', as in: file,key\n"
         )
 
-    def test_the_folders_secret_keyring_is_not_used(
-        self, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("public", [False, True])
+    def test_the_folders_keyring_is_not_used(
+        self, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch, public: bool
     ) -> None:
         monkeypatch.delenv("TREERING_KEYRING")
-        monkeypatch.setattr(options, "own_keyring", lambda: home / "mine.json")
+        monkeypatch.setattr(options.keyrings, "own_keyring", lambda: home / "mine.json")
         picture("in/a.png")
-        Keyring.new().save(Path("in/keyring.json"))
+        Keyring.new(public=public).save(Path("in/keyring.json"))
         result = run("verify", "in")
+        assert result.exit_code == 1
         assert result.stderr == (
-            "The folder's keyring is not used, because it is not public; --keyring in/keyring.json uses it.\n"
+            "The keyring in/keyring.json in the folder is not used; --keyring in/keyring.json uses it.\n"
             f"Error: There is no keyring {home}/mine.json; `treering keys new` makes one.\n"
         )
 

@@ -107,7 +107,7 @@ def test_json_of_detect(detected: Result) -> None:
     assert list(record)[:4] == ["file", "key", "p_value", "log10_p"]
     assert record["keyring"] == Keyring.load(Path("own.json")).id
     assert record["model"].startswith("demo:")
-    assert (record["method"], record["notes"]) == ("forward-step", [])
+    assert (record["method"], record["notes"]) == ("safeguarded", [])
 
 
 def test_a_line_for_people(embedded: list[Result]) -> None:

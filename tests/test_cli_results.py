@@ -6,7 +6,11 @@ Nothing here loads PyTorch.
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ from PIL import Image
 
 from treering import batch, report
 from treering.marks.keyring import Keyring
+from treering.pictures import images
 from treering.types import Answer, Detection
 from treering_cli import console, options
 from treering_cli.main import main
@@ -275,22 +280,39 @@ def test_verify_takes_the_folders_manifest(run: Run) -> None:
     assert records(run("verify", "in", "--json", "--labels", "none"))[0]["confusion"] is None
 
 
-def test_verify_takes_the_folders_public_keyring(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+NOT_USED = "The keyring in/keyring.json in the folder is not used; --keyring in/keyring.json uses it.\n"
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_verify_uses_the_folders_keyring_only_if_it_is_named(run: Run, public: bool) -> None:
     folder()
-    Keyring.new(public=True, shape=(4, 32, 32), image_size=(32, 32)).save(Path("in/keyring.json"))
-    assert records(run("verify", "in", "--json"))[0]["keyring"] == Keyring.load(Path("own.json")).id
-    monkeypatch.delenv("TREERING_KEYRING")
-    monkeypatch.setattr(options, "own_keyring", lambda: Path("mine.json"))
-    used = "The folder's public keyring in/keyring.json is used; --keyring names another.\n"
+    Keyring.new(public=public, shape=(4, 32, 32), image_size=(32, 32)).save(Path("in/keyring.json"))
+    theirs, own = (Keyring.load(Path(name)).id for name in ("in/keyring.json", "own.json"))
     result = run("verify", "in", "--json")
-    assert result.stderr.startswith(used)
-    assert records(result)[0]["keyring"] == Keyring.load(Path("in/keyring.json")).id
-    Keyring.load(Path("own.json")).save(Path("mine.json"))
-    result = run("verify", "in", "--json")  # a folder from somebody else does not decide how it is checked
-    assert result.stderr.startswith(
-        "The folder's public keyring is not used, because you have your own; --keyring in/keyring.json uses it.\n"
+    assert (result.stderr.startswith(NOT_USED), records(result)[0]["keyring"]) == (True, own)
+    result = run("verify", "in", "--json", "--keyring", "own.json")
+    assert (result.stderr.startswith(NOT_USED), records(result)[0]["keyring"]) == (True, own)
+    result = run("verify", "in", "--json", "--keyring", "in/keyring.json")
+    assert (NOT_USED in result.stderr, records(result)[0]["keyring"]) == (False, theirs)
+
+
+def test_copies_of_one_run_are_not_called_earlier(run: Run) -> None:
+    picture("in/a.png", 1)
+    for name in "bc":
+        shutil.copy("in/a.png", f"in/{name}.png")
+    assert run("verify", "in").stdout.startswith("Checked 3 of 3 pictures, 2 of them copies of others.\n")
+    assert run("verify", "in").stdout.startswith("Checked 3 of 3 pictures, 3 of them earlier.\n")
+
+
+def test_a_wrong_row_is_a_failed_line(run: Run) -> None:
+    picture("in/a.png", 2)
+    Path("in/manifest.csv").write_text("file,key\na.png,2\nb.png,blue\n")
+    result = run("verify", "in")
+    assert result.exit_code == 3
+    assert result.stderr.splitlines()[1] == (
+        "Error: b.png: in/manifest.csv, line 3: 'blue' is not a key; write a number from 0 up, or none."
     )
-    assert records(result)[0]["keyring"] == Keyring.load(Path("mine.json")).id
+    assert result.stdout.startswith("Checked 1 of 2 pictures; 1 could not be read.\n")
 
 
 def test_verify_complains_of_twenty(run: Run) -> None:
@@ -322,10 +344,114 @@ def test_pace() -> None:
     assert _pace(None) is None
 
 
+# What else can happen
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--output", "-"), "Pictures are not written to standard output; name a folder or a .png file."),
+        (("--output", "x.gif"), "x.gif is not a folder, and pictures are written as .png files."),
+        (("--output", ".png"), ".png is a suffix without a name; name a folder, or a file such as picture.png."),
+        (("--manifest", "-"), "A manifest is not written to standard output; name a file."),
+        (("--manifest", "in"), "in is not a file, so no rows can be added to it."),
+    ],
+)
+def test_places_that_no_picture_goes_to(run: Run, words: tuple[str, str], sentence: str) -> None:
+    Path("in").mkdir()
+    before = sorted(Path().iterdir())
+    result = run("embed", "--key", 1, *words)
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: {sentence}\n")
+    assert sorted(Path().iterdir()) == before
+
+
+def test_results_are_no_stream(run: Run) -> None:
+    folder()
+    result = run("verify", "in", "--output", "-")
+    sentence = "Results are a folder of files; name one with --output, or use --json for the summary."
+    assert (result.exit_code, result.stderr, Path("-").exists()) == (1, f"Error: {sentence}\n", False)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems keep the folder")
+@pytest.mark.parametrize("words", ["embed --key 1", "embed --key 1 --output a.png --manifest m.csv", "verify ."])
+def test_a_working_directory_that_was_removed(run: Run, tmp_path: Path, words: str) -> None:
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    result = run(*words.split())
+    sentence = "The working directory was removed; change to another."
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: {sentence}\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no umask")
+def test_nothing_is_open_to_be_written_by_others(run: Run) -> None:
+    picture("in/a.png", 2)
+    before = os.umask(0)
+    try:
+        assert run("embed", "--key", 1, "--output", "new/deep", "--manifest", "new/m.csv").exit_code == 0
+        assert run("verify", "in").exit_code == 0
+    finally:
+        os.umask(before)
+    made = [Path("new"), Path("treering-results")]
+    every = [path for top in made for path in (top, *top.rglob("*"))]
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in every if path.stat().st_mode & 0o022} == {}
+    assert len(every) == 9
+
+
+@pytest.mark.parametrize("words", ["--manifest m.csv", "--output a.png --manifest m.csv", ""])
+def test_embed_is_interrupted(run: Run, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    """Between the picture and its row: both are there."""
+
+    def interrupted(*given: Any, **named: Any) -> None:
+        write(*given, **named)
+        raise KeyboardInterrupt
+
+    write = images.write
+    monkeypatch.setattr(images, "write", interrupted)
+    result = run("embed", "--key", 1, *words.split())
+    sentence = "Interrupted; every picture that was named is complete."
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", f"\n{sentence}\n")
+    (name,) = [path.name for path in Path().glob("*.png")]
+    assert not words or Path("m.csv").read_text() == f"file,key\n{name},1\n"
+    assert [path.name for path in Path().glob(".*")] == []
+
+
+CLOSED = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from batch_tools import Formula
+from test_faults import Model
+from treering_cli import embed, options, verify
+from treering_cli.main import main
+import numpy as np
+options.ModelChoice.load = lambda *_: Model()
+verify.detector = lambda *_: Formula()
+embed._marked = lambda job, *_: lambda seed, prompt: np.full((32, 32, 3), job.key, np.uint8)
+main(sys.argv[1:], prog_name="treering")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closed by a shell")
+@pytest.mark.parametrize("words", ["embed --key 1 --output in", "verify in --labels none"])
+def test_closed_streams(run: Run, words: str) -> None:
+    """The files are written, and nothing that was to be printed gets into them."""
+    picture("in/a.png", 2)
+    program = CLOSED.format(tests=str(Path(__file__).parent))
+    command = f'exec "$0" -c "$1" {words} <&- >&-'
+    done = subprocess.run(["sh", "-c", command, sys.executable, program], capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) <= 1
+    for path in Path("in").glob("*.png"):
+        assert images.read(path).damaged == ()
+    for line in Path().rglob("results.jsonl"):
+        assert all(json.loads(text) for text in line.read_text().splitlines())
+
+
 def test_a_full_disk(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
-        raise OSError(28, "No space left on device", "m.csv")
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("treering_cli.manifest.add", full)
-    result = run("embed", "--key", 1, "--manifest", "m.csv")
-    assert (result.exit_code, result.stderr) == (1, "Error: m.csv cannot be written: the disk is full.\n")
+    monkeypatch.setattr(os, "write", full)
+    result = run("embed", "--key", 1, "--output", "a.png")
+    assert (result.exit_code, result.stderr) == (1, "Error: a.png cannot be written: the disk is full.\n")

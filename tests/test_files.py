@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import signal
 import stat
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,7 +113,10 @@ def test_replace_without_a_folder(tmp_path: Path) -> None:
 
 OTHER_PROCESS = """
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 from treering import errors, files
 try:
     with files.locked(Path(sys.argv[1]), "Busy."):
@@ -194,3 +202,244 @@ def test_a_journal_that_cannot_be_opened(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             Journal(path)
         assert str(caught.value) == f"{path} cannot be written: {sentence}."
+
+
+# Names that are on the disk, and what writers that died left
+
+
+@posix
+def test_folders_are_synced_after_every_new_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file first, then its name; in the order that a power cut asks for."""
+    done: list[str] = []
+    names = {"fsync": os.fsync, "replace": os.replace, "link": os.link}
+
+    def noting(name: str) -> Callable[..., object]:
+        def call(*given: Any) -> object:
+            folder = name == "fsync" and stat.S_ISDIR(os.fstat(given[0]).st_mode)
+            done.append("sync folder" if folder else name)
+            return names[name](*given)
+
+        return call
+
+    for name in names:
+        monkeypatch.setattr(os, name, noting(name))
+    files.write(tmp_path / "a", b"new")
+    files.write(tmp_path / "b", b"new", overwrite=False)
+    Journal(tmp_path / "c").__exit__()
+    files.make_folder(tmp_path / "d" / "e")
+    whole = ["fsync", "replace", "sync folder", "fsync", "link", "sync folder"]
+    assert done == [*whole, "sync folder", "sync folder", "sync folder"]
+
+
+def test_a_folder_that_cannot_be_synced_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "name", "nt")
+    files.sync_folder(tmp_path / "not there")
+    monkeypatch.undo()
+    for code, wrong in ((errno.EINVAL, False), (errno.ENOTSUP, False), (errno.EIO, True)):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", failing(OSError(code, "no")))
+            with pytest.raises(OSError, match="no") if wrong else contextlib.nullcontext():
+                files.sync_folder(tmp_path)
+
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from typing import Any
+from treering import files
+calls = {}
+def die(*_):
+    print("dying", flush=True)
+    if sys.argv[2] == "waits":
+        sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGKILL)
+os.replace = die
+files.write(Path(sys.argv[1]), b"secret", private=True)
+"""
+
+
+@posix
+def test_what_a_killed_writer_left_is_private_and_removed(tmp_path: Path) -> None:
+    """But not what one is writing that lives."""
+    path = tmp_path / "keyring"
+    words = [sys.executable, "-c", DIES, str(path)]
+    with subprocess.Popen([*words, "waits"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as alive:
+        assert alive.stdout and alive.stdout.readline() == b"dying\n"
+        (busy,) = os.listdir(tmp_path)
+        assert subprocess.run([*words, "at once"], stdout=subprocess.DEVNULL, check=False).returncode == -signal.SIGKILL
+        (left,) = set(os.listdir(tmp_path)) - {busy}
+        assert stat.S_IMODE((tmp_path / left).stat().st_mode) == 0o600
+        assert files.clean(tmp_path) == 1 and os.listdir(tmp_path) == [busy]
+        alive.kill()
+    with files.locked(tmp_path, "Busy."):  # the next start
+        assert os.listdir(tmp_path) == [files.LOCK]
+
+
+def test_what_is_not_of_a_writer_is_not_removed(tmp_path: Path) -> None:
+    names = [".treering-notes.tmp", "treering-0123456789abcdef.tmp", ".treering-0123456789abcdef.tmp.png"]
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / ".treering-0123456789abcdef.tmp").mkdir()
+    assert files.clean(tmp_path) == 0 and len(os.listdir(tmp_path)) == 4
+    assert files.clean(tmp_path / "nowhere") == 0
+
+
+def test_without_locks_only_old_files_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files.locks, "fcntl", None)
+    names = [f".treering-{number:016x}.tmp" for number in range(2)]
+    for name in names:
+        (tmp_path / name).touch()
+    os.utime(tmp_path / names[0], (0, 0))
+    assert files.clean(tmp_path) == 1 and os.listdir(tmp_path) == [names[1]]
+
+
+def test_a_cleaner_that_is_faster_than_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the making of a temporary file and its lock: another is made."""
+    take, calls = files.locks.take, []
+
+    def late(handle: int, wait: bool = False) -> bool | None:
+        calls.append(handle)
+        if len(calls) == 1:
+            for name in os.listdir(tmp_path):
+                (tmp_path / name).unlink()
+        return take(handle, wait)
+
+    monkeypatch.setattr(files.locks, "take", late)
+    files.write(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"new" and len(calls) == 2
+
+
+# Permissions
+
+
+@posix
+@pytest.mark.usefixtures("_either_way")
+def test_nobody_else_may_write_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        files.make_folder(tmp_path / "a" / "b")
+        files.write(tmp_path / "a" / "usual", b"")
+        files.write(tmp_path / "a" / "new", b"", overwrite=False)
+        files.write(tmp_path / "a" / "private", b"", private=True)
+        Journal(tmp_path / "a" / "journal").__exit__()
+        with files.locked(tmp_path / "a", ""), files.held(tmp_path / "a" / "held"):
+            pass
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "a", *(tmp_path / "a").iterdir())}
+    private = {"private": 0o600, "held": 0o600}
+    usual = dict.fromkeys(("usual", "new", "journal", ".lock"), 0o644)
+    assert modes == {"a": 0o755, "b": 0o755, **usual, **private}
+
+
+@posix
+def test_a_file_that_was_closed_to_others_stays_so(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.touch(0o600)
+    files.replace(path, b"new")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+# Locks that are waited for, and other systems
+
+
+WAITS = """
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+from treering import files
+path, count = Path(sys.argv[1]), Path(sys.argv[2])
+for _ in range(40):
+    with files.held(path):
+        number = int(count.read_text())
+        count.write_text(str(number + 1))
+        path.unlink()
+"""
+
+
+@pytest.mark.skipif(files.locks.fcntl is None, reason="another kind of lock")
+def test_one_at_a_time(tmp_path: Path) -> None:
+    """Also where the one who holds the lock removes it."""
+    (tmp_path / "count").write_text("0")
+    words = [sys.executable, "-c", WAITS, str(tmp_path / "lock"), str(tmp_path / "count")]
+    processes = [subprocess.Popen(words) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0] * 3
+    assert (tmp_path / "count").read_text() == "120" and os.listdir(tmp_path) == ["count"]
+
+
+class Msvcrt:
+    """The module of Windows, as far as it is used: a byte of a file is locked, or an error says that it is."""
+
+    LK_NBLCK = 2
+
+    def __init__(self) -> None:
+        self.taken: dict[tuple[int, int], int] = {}  # inode and position, to handle
+
+    def locking(self, handle: int, mode: int, count: int) -> None:
+        assert (mode, count) == (self.LK_NBLCK, 1)
+        place = (os.fstat(handle).st_ino, os.lseek(handle, 0, os.SEEK_CUR))
+        if place in self.taken:
+            raise OSError(errno.EACCES, "Permission denied")
+        self.taken[place] = handle
+
+    def close(self, handle: int) -> None:
+        self.taken = {place: other for place, other in self.taken.items() if other != handle}
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> Msvcrt:
+    """What Windows has, and what it has not."""
+    module, close = Msvcrt(), os.close
+
+    def closing(handle: int) -> None:
+        module.close(handle)
+        close(handle)
+
+    monkeypatch.setattr(files.locks, "fcntl", None)
+    monkeypatch.setattr(files.locks, "msvcrt", module)
+    monkeypatch.setattr(files.whole, "_CLOSE_FIRST", True)
+    monkeypatch.setattr(os, "close", closing)
+    monkeypatch.delattr(os, "fchmod")
+    monkeypatch.setattr(files.disk, "_FLAGS", 0)
+    return module
+
+
+def test_a_folder_is_locked_once_on_windows(tmp_path: Path, windows: Msvcrt) -> None:
+    with files.locked(tmp_path, "Busy."):
+        with pytest.raises(InputError, match=r"^Busy\.$"), files.locked(tmp_path, "Busy."):
+            pytest.fail("locked twice")
+        assert [position for _, position in windows.taken] == [1 << 30]  # none that anybody reads
+    assert not windows.taken
+    with files.locked(tmp_path, "Busy."):
+        pass
+
+
+def test_a_lock_is_waited_for_on_windows(tmp_path: Path, windows: Msvcrt) -> None:
+    path, order = tmp_path / "lock", []
+
+    def other() -> None:
+        with files.held(path):
+            order.append("second")
+
+    with files.held(path) as handle:
+        thread = threading.Thread(target=other)
+        thread.start()
+        time.sleep(0.1)
+        order.append("first")
+        assert os.lseek(handle, 0, os.SEEK_CUR) == 0
+    thread.join()
+    assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_files_are_written_on_windows(tmp_path: Path, windows: Msvcrt, overwrite: bool) -> None:
+    files.write(tmp_path / "a", b"new", overwrite=overwrite)
+    assert (tmp_path / "a").read_bytes() == b"new" and os.listdir(tmp_path) == ["a"] and not windows.taken
+
+
+def test_no_locks_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files.locks, "fcntl", None)
+    with files.locked(tmp_path, "Busy."), files.locked(tmp_path, "Busy."), files.held(tmp_path / "lock"):
+        pass

@@ -66,7 +66,7 @@ def test_a_result_does_not_depend_on_the_batch(model, keyring, pictures, found):
 
 def test_inverting_a_batch_is_inverting_each(model, pictures):
     pixels = torch.from_numpy(images.to_float(stack(pictures)[:2]))
-    for name in ("forward-step", "anderson"):
+    for name in ("safeguarded", "forward-step", "anderson"):
         together = invert_decoder(model, pixels, METHODS[name])
         alone = invert_decoder(model, pixels[1:], METHODS[name])
         assert torch.equal(together.value[1], alone.value[0])

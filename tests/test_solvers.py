@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treering import solvers
-from treering.solvers import Adam, Anderson, ForwardStep, InertialKM, rms, solve
+from treering.solvers import Adam, Anderson, BarzilaiBorwein, ForwardStep, InertialKM, rms, solve
 from treering.types import Status
 
 METHODS = {
@@ -18,6 +18,7 @@ METHODS = {
     "adam": Adam(0.05, schedule="cosine"),
     "adam-fixed": Adam(0.005, schedule="fixed"),
     "anderson": Anderson(4),
+    "barzilai-borwein": BarzilaiBorwein(),
 }
 
 
@@ -97,6 +98,22 @@ def test_divergence_keeps_the_best_iterate_and_says_so():
     assert solution.status == (Status.STALLED,)
     assert torch.equal(solution.value, torch.ones(1, 2, 2, 2))
     assert solution.evaluations.tolist() == [4]
+
+
+def test_an_iterate_that_is_hardly_better_is_not_accepted():
+    """The residual falls to 0.8 of itself a step, without end: not enough at 0.7, enough at 0.9."""
+    for accept, status, evaluations in ((0.7, Status.STALLED, 2), (0.9, Status.BUDGET, 5)):
+        solution = solve(lambda x, rows: x, torch.ones(1, 3), ForwardStep(0.2), 0.0, 5, 1, "last", accept)
+        assert solution.status == (status,)
+        assert solution.evaluations.tolist() == [evaluations]
+        assert torch.allclose(solution.value, torch.full((1, 3), 1.0 if accept == 0.7 else 0.8**5))
+
+
+def test_barzilai_borwein_cannot_run_away():
+    """Outside its bounds the step is cut: where the residual points the wrong way, it stays small."""
+    start = torch.ones(1, 2, 2, 2)
+    moved = solve(lambda x, rows: -x, start, BarzilaiBorwein(0.1, 0.5), 0.0, 4, keep="last").value
+    assert torch.allclose(moved, start * 1.5 * 1.1**3)
 
 
 def test_a_point_that_blows_up_is_never_returned():

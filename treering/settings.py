@@ -11,10 +11,10 @@ from typing import Literal
 
 from .errors import InputError
 
-METHODS = ("encoder", "gradient", "forward-step", "inertial-km", "adam", "adam-fixed", "anderson")
+METHODS = ("safeguarded", "encoder", "gradient", "forward-step", "inertial-km", "adam", "adam-fixed", "anderson")
 """Names of the ways to invert a decoder; what they are is in :mod:`treering.inversion`."""
 
-METHOD = "forward-step"
+METHOD = "safeguarded"
 """The way to invert a decoder unless another is named."""
 
 DTYPES = ("float32", "bfloat16", "float16")

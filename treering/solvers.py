@@ -151,6 +151,30 @@ class Anderson:
         return gamma.to(r.dtype).to(r.device)
 
 
+@dataclass(frozen=True)
+class BarzilaiBorwein:
+    """x <- x - s r with the step of Barzilai and Borwein 1988, s = <dx, dr> / <dr, dr>, kept between two bounds.
+
+    The first step is ``high``.
+    """
+
+    low: float = 0.25
+    high: float = 1.0
+
+    def begin(self, x: Tensor) -> State:
+        """The iterate before, and its residual: NaN, which makes the first step ``high``."""
+        nothing = torch.full_like(x, math.nan)
+        return {"x": nothing, "r": nothing}
+
+    def step(self, state: State, x: Tensor, r: Tensor, progress: tuple[int, int]) -> Tensor:
+        """One step, of a size of its own for every sample."""
+        dx, dr = (x - state["x"]).flatten(1).double(), (r - state["r"]).flatten(1).double()
+        sizes = [float((a * b).sum() / (b * b).sum()) for a, b in zip(dx, dr, strict=True)]
+        kept = [min(max(s, self.low), self.high) if math.isfinite(s) else self.high for s in sizes]
+        state["x"], state["r"] = x, r
+        return x - x.new_tensor(kept).view(-1, *[1] * (x.dim() - 1)) * r
+
+
 def rms(x: Tensor) -> Tensor:
     """Root mean square of every sample ``[B]``, summed sample by sample so that no neighbour shifts a bit."""
     return torch.stack([sample.float().square().mean().sqrt() for sample in x]) if len(x) else x.new_zeros(0)
@@ -164,13 +188,15 @@ def solve(
     max_evaluations: int,
     patience: int | None = None,
     keep: Literal["best", "last"] = "best",
+    accept: float = 1.0,
 ) -> Solution:
     """Find ``x`` with root-mean-square residual of at most ``tolerance``, for every sample by itself.
 
     ``start``: ``[B, ...]``.  ``tolerance``: one for all or one per sample ``[B]``.  ``patience``: a
     sample is given up (STALLED) after so many evaluations without a new least residual.  ``keep``:
     the evaluated iterate of least residual, or the point after the last step (as published
-    implementations have it), which costs one evaluation less and is not itself evaluated.
+    implementations have it), which costs one evaluation less and is not itself evaluated.  ``accept``: an iterate
+    is better only if its residual is less than this multiple of the least before it.
     """
     if max_evaluations < 0:
         raise ValueError("max_evaluations must not be negative")
@@ -178,7 +204,7 @@ def solve(
     x, state = start, method.begin(start)
     for k in range(max_evaluations):
         r = residual(x, book.rows)
-        going = book.record(k, x, r, patience, keep)
+        going = book.record(k, x, r, patience, keep, accept)
         if not going.all():
             x, r, state = x[going], r[going], {name: value[going] for name, value in state.items()}
         if not len(book.rows):
@@ -206,12 +232,12 @@ class _Book:
         self.trace = torch.full((budget, count), math.nan, device=start.device)
         self.status = [Status.BUDGET] * count
 
-    def record(self, k: int, x: Tensor, r: Tensor, patience: int | None, keep: str) -> Tensor:
+    def record(self, k: int, x: Tensor, r: Tensor, patience: int | None, keep: str, accept: float = 1.0) -> Tensor:
         """Enter evaluation ``k``; says which of the active samples go on, bool ``[A]``."""
         rows, size = self.rows, rms(r)
         self.trace[k, rows] = size
         self.evaluations[rows] = k + 1
-        better = size < self.least[rows]
+        better = size < accept * self.least[rows]
         self.best[rows[better]] = x[better]
         self.least[rows[better]] = size[better]
         self.best_at[rows[better]] = k

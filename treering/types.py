@@ -17,6 +17,7 @@ class Status(Enum):
     CONVERGED = "The residual reached the tolerance."
     BUDGET = "The budget of evaluations was spent before the tolerance was reached."
     STALLED = "The residual stopped falling, so the best iterate was kept."
+    GUARDED = "A further step would hardly have lowered the error, so it was not taken."
     NONFINITE = "The residual became infinite or not a number; the best iterate before that was kept."
 
 

@@ -1,21 +1,14 @@
 """Many pictures: which, with which labels, and a run that can be stopped at any moment."""
 
-from .run import (
-    FIGURE,
-    RESULTS,
-    SUMMARY,
-    TABLE,
-    UNKNOWN,
-    Item,
-    Label,
-    Progress,
-    Summary,
-    find,
-    labels_from_folders,
-    labels_from_manifest,
-    settings_id,
-    verify,
-)
+from .gallery import Gallery, is_file
+from .items import FIGURE, RESULTS, SUMMARY, TABLE, UNKNOWN, Detect, Item, Label, Line
+from .journal import settings_id
+from .labels import labels_from_folders, labels_from_manifest
+from .lines import Loaded, lines, load
+from .manifest import Manifest
+from .run import Progress, verify
+from .sources import find
+from .summary import Summary
 
 __all__ = [
     "FIGURE",
@@ -23,13 +16,21 @@ __all__ = [
     "SUMMARY",
     "TABLE",
     "UNKNOWN",
+    "Detect",
+    "Gallery",
     "Item",
     "Label",
+    "Line",
+    "Loaded",
+    "Manifest",
     "Progress",
     "Summary",
     "find",
+    "is_file",
     "labels_from_folders",
     "labels_from_manifest",
+    "lines",
+    "load",
     "settings_id",
     "verify",
 ]

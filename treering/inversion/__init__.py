@@ -3,13 +3,18 @@
 
 from ..models.walk import apply_step, invert, invert_sampler, levels, sample
 from .decoder import decoder_residual, invert_decoder, rounding_floor
-from .methods import DEFAULT, METHODS, DecoderInversion, Gradient, method
+from .methods import DEFAULT, METHODS, DecoderInversion, Gradient, Safeguarded, method
+from .trust import Profile, profile
+from .twin import Damage
 
 __all__ = [
     "DEFAULT",
     "METHODS",
+    "Damage",
     "DecoderInversion",
     "Gradient",
+    "Profile",
+    "Safeguarded",
     "apply_step",
     "decoder_residual",
     "invert",
@@ -17,6 +22,7 @@ __all__ = [
     "invert_sampler",
     "levels",
     "method",
+    "profile",
     "rounding_floor",
     "sample",
 ]

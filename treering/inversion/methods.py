@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..errors import InputError
@@ -19,15 +19,26 @@ class Gradient:
 
 
 @dataclass(frozen=True)
+class Safeguarded:
+    """Steps that the model itself vouches for.
+
+    Where the model's profile trusts them (:mod:`treering.inversion.trust`): ``forward`` steps.  Elsewhere: steps
+    fitted to the picture's twin (:mod:`treering.inversion.twin`), at two evaluations each.
+    """
+
+    forward: ForwardStep = field(default=ForwardStep(1.0))
+
+
+@dataclass(frozen=True)
 class DecoderInversion:
     """How to invert a decoder.
 
-    ``name``: what results call it.  ``method``: a solver's method, :class:`Gradient`, or None for the
-    encoder alone.  ``budget``: evaluations of the residual.
+    ``name``: what results call it.  ``method``: a solver's method, :class:`Gradient`, :class:`Safeguarded`, or None
+    for the encoder alone.  ``budget``: evaluations of the residual; of the picture's twin there may be as many.
     ``floor``: stop at this multiple of the rounding floor (0: never).  ``keep``: see :func:`treering.solvers.solve`.
     """
 
-    method: Method | Gradient | None
+    method: Method | Gradient | Safeguarded | None
     budget: int = 0
     floor: float = 0.0
     keep: Literal["best", "last"] = "last"
@@ -42,6 +53,7 @@ class DecoderInversion:
 
 
 _METHODS = {
+    "safeguarded": DecoderInversion(Safeguarded(), 3, floor=1.0, patience=1),
     "encoder": DecoderInversion(None),
     "gradient": DecoderInversion(Gradient(), 100),
     "forward-step": DecoderInversion(ForwardStep(1.0), 3, floor=1.0, patience=1),
@@ -53,7 +65,7 @@ _METHODS = {
 METHODS: dict[str, DecoderInversion] = {name: replace(plan, name=name) for name, plan in _METHODS.items()}
 """Methods by name.  ``adam`` is the paper's; the budgets of the others were chosen by measurement.  With a patience
 of 1, a step that made the residual larger is taken back (but for the last one, which is not evaluated): where the
-decoder is not near the encoder's inverse, the plain methods run away from the root."""
+decoder is not near the encoder's inverse, the plain methods run away from the root; ``safeguarded`` does not."""
 
 DEFAULT = METHOD
 

@@ -11,9 +11,11 @@ from typing import Any
 @dataclass(frozen=True)
 class BuiltIn:
     """``folder``: of the pipeline.  ``captions``: a random prompt of its world for a seed.  ``settings``: the fields of
-    a keyring that fit it (``model``, ``shape``, ``image_size``), known without loading it."""
+    a keyring that fit it (``model``, ``shape``, ``image_size``), known without loading it.  ``offset``: see
+    :class:`treering.models.pipeline.LatentModel`."""
 
     name: str
     folder: Path
     captions: Callable[[int], str] | None
     settings: Mapping[str, Any]
+    offset: tuple[float, float] = (0.0, 0.0)

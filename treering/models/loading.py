@@ -99,6 +99,7 @@ def _from_folder(name: str, folder: Path, built_in: BuiltIn | None) -> LatentMod
         scheduler.from_pretrained(places["scheduler"], local_files_only=True),
         folder,
         built_in.captions if built_in else None,
+        built_in.offset if built_in else (0.0, 0.0),
     )
 
 

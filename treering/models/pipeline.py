@@ -44,8 +44,10 @@ class LatentModel:
         scheduler: Any,
         folder: Path | None = None,
         captions: Callable[[int], str] | None = None,
+        offset: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         self.name, self._folder, self.captions, self.tf32 = name, folder, captions, False
+        self.offset = offset
         self.vae, self.unet, self.text_encoder = vae, unet, text_encoder
         self.tokenizer, self._scheduler = tokenizer, scheduler
         for network in (vae, unet, text_encoder):

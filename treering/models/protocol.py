@@ -23,11 +23,14 @@ class Model(Protocol):
     """A latent diffusion model: its way from noise to pixels, and its ways back.
 
     ``name``: as it was asked for.  ``captions``: a random prompt of the model's own world for a seed, or None where
-    people must bring prompts.  ``batching``: how many pictures to bring together, ``batching.rows("detect")``.
+    people must bring prompts.  ``offset``: how far, (down, across) in cells, the noise lies from its pixels, which
+    shows in turned pictures (:mod:`treering.reading.offset`).  ``batching``: how many pictures to bring together,
+    ``batching.rows("detect")``.
     """
 
     name: str
     captions: Callable[[int], str] | None
+    offset: tuple[float, float]
     batching: Batching
 
     @property

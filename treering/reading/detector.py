@@ -24,9 +24,9 @@ from ..settings import METHOD
 from ..settings import Reading as Settings
 from ..types import Answer, Detection, Match, Solution
 from . import plan as plans
-from .assessable import reason
+from .assessable import failure, one_colour
 from .plan import EFFORTS, Outcome
-from .record import Reading
+from .record import Done, Finding, Reading
 from .search import Candidate
 from .stages import Given, Stage
 from .tools import Tools
@@ -107,9 +107,10 @@ class Detector:
     def _detect(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]]) -> list[Detection]:
         started = time.perf_counter()
         readings = [self.tools.reading(picture) for picture in pictures]
+        lively = [reading for reading in readings if not one_colour(reading)]
         first = self.stages[0]
-        if isinstance(first, Given):  # the one stage that every picture goes through
-            self.tools.prepare(readings, first.method, first.count(self.tools))
+        if lively and isinstance(first, Given):  # the one stage that every picture goes through
+            self.tools.prepare(lively, first.method, first.count(self.tools))
         together = (time.perf_counter() - started) / len(pictures)
         return [
             self._one(reading, together, tuple(notes[i]) if i < len(notes) else ())
@@ -118,6 +119,8 @@ class Detector:
 
     def _one(self, reading: Reading, before: float, notes: tuple[str, ...]) -> Detection:
         started = time.perf_counter()
+        if why := one_colour(reading):
+            return self._result(reading, _NOTHING, round(before, 3), notes, why)
         found = plans.run(self.stages, reading, self.tools, self.settings.fpr, self.every)
         return self._result(reading, found, round(before + time.perf_counter() - started, 3), notes)
 
@@ -127,11 +130,13 @@ class Detector:
             return Answer.KEY, None
         if self.tools.values.synchronised and found.log10_keyring <= limit:
             return Answer.KEYRING, None
-        why = reason(reading)
+        why = failure(reading)
         return (Answer.NOT_ASSESSABLE, why) if why else (Answer.NONE, None)
 
-    def _result(self, reading: Reading, found: Outcome, seconds: float, notes: tuple[str, ...]) -> Detection:
-        answer, why = self._answer(reading, found)
+    def _result(
+        self, reading: Reading, found: Outcome, seconds: float, notes: tuple[str, ...], flat: str | None = None
+    ) -> Detection:
+        answer, why = (Answer.NOT_ASSESSABLE, flat) if flat else self._answer(reading, found)
         decided = found.by_keyring if answer is Answer.KEYRING else found.by_class
         match = found.by_class.finding.match or Match(0, 0.0, 0.0, 0.0)
         return Detection(
@@ -162,6 +167,9 @@ class Detector:
 
 
 _FOUND = (Answer.KEY, Answer.KEYRING)
+_NO_STAGE = Done("", 1.0, Finding(), 0.0)
+_NOTHING = Outcome(0.0, 0.0, _NO_STAGE, _NO_STAGE)
+"""What comes of no stage at all."""
 
 
 def _inversion(settings: Settings) -> DecoderInversion:
@@ -173,8 +181,9 @@ def _p(log10_p: float) -> float:
 
 
 def _status(reading: Reading) -> str:
-    """Of the last decoder inversion."""
-    return list(reading.solutions.values())[-1].status[0].name.lower()
+    """Of the last decoder inversion; nothing where none was needed."""
+    statuses = [one.status[0].name.lower() for one in reading.solutions.values()]
+    return statuses[-1] if statuses else ""
 
 
 def _pose(pose: Candidate | None, ratio: float) -> dict[str, Any] | None:

@@ -59,7 +59,7 @@ def run(stages: tuple[Stage, ...], reading: Reading, tools: Tools, fpr: float, e
         started = time.perf_counter()
         found = stage.run(reading, tools)
         if found is not None:
-            done.append(Done(stage.name, stage.share, found, time.perf_counter() - started))
+            done.append(Done(stage.name, stage.share, found, time.perf_counter() - started, tools.statuses()))
             if not every and outcome(done, tools).log10_class <= math.log10(fpr):
                 break
     reading.done += done

@@ -23,7 +23,7 @@ class Finding:
     ``log10_class``: of the best class, by class values alone.  ``log10_keyring``: of any mark of the keyring.
     ``match``: the best class.  ``pose``: the pose that the class was read in, None as given.  ``box``: (top, left,
     bottom, right) of what was left of the picture when its borders were trimmed.  ``tried``: poses and shifts that
-    could have been tried.  ``statuses``: of all solver calls, by what was solved.
+    could have been tried.
     """
 
     log10_class: float = NOTHING
@@ -32,17 +32,20 @@ class Finding:
     pose: Candidate | None = None
     box: tuple[int, int, int, int] | None = None
     tried: int = 1
-    statuses: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Done:
-    """A stage that was run: what it found, what it cost, and its share of the error budget."""
+    """A stage that was run: what it found, what it cost, and its share of the error budget.
+
+    ``statuses``: of all its solver calls, how many ended how.
+    """
 
     stage: str
     share: float
     finding: Finding
     seconds: float
+    statuses: dict[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -54,7 +57,7 @@ class Done:
             "log10_p": found.log10_class,
             "log10_p_keyring": found.log10_keyring,
             "tried": found.tried,
-            "statuses": dict(found.statuses),
+            "statuses": dict(self.statuses),
         }
 
 

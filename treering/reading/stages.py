@@ -12,22 +12,16 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from ..pictures.borders import trim
+from .confirm import Confirmer
 from .evidence import Evidence, fisher
-from .lattice import LEFT_OVER, Fine, Lattice, affine, linear, nearest, shift_of, wide
+from .lattice import LEFT_OVER, Lattice, affine, linear, nearest, wide
 from .record import Finding, Reading
-from .search import Candidate, confirm, search
+from .search import Candidate, Frame, confirm, search
 from .spectra import Template
 from .tools import ENCODER, Noise, Tools
-
-DECISIVE = -9.0
-"""log10 of the corrected p of the synchronisation part in pixels at which no further pose is tried."""
-
-LEFT = 1 / 64
-"""Left-over shift, in shares of the picture, from which a pose is undone in pixels once more."""
 
 
 class Stage(Protocol):
@@ -63,7 +57,7 @@ class Given:
     def run(self, reading: Reading, tools: Tools) -> Finding:
         """Read it."""
         noise = tools.noise(reading, self.method, self.count(tools))
-        return _finding(tools.values.read(noise), statuses=tools.statuses(reading, self.method))
+        return _finding(tools.values.read(noise))
 
     def count(self, tools: Tools) -> int:
         """Steps of the noise inversion."""
@@ -106,7 +100,7 @@ class Trimmed:
     def _shifted(self, tools: Tools, noise: Noise, box: tuple[int, int, int, int]) -> Finding:
         """In the pose that the synchronisation part finds near that of the box."""
         here = Candidate(np.eye(2, 3), np.eye(2, 3), -math.inf, math.log10(2))  # all the weight is the fine points'
-        pose = confirm(noise, tools.values.sync_template, here, LEFT_OVER, tools.ratio)
+        pose = confirm(noise, tools.values.sync_template, here, LEFT_OVER, tools.model.offset, tools.ratio)
         evidence = tools.values.read(noise, pose.within)
         return replace(_posed(evidence, pose.log10_corrected, pose, LEFT_OVER.count), box=box)
 
@@ -116,7 +110,8 @@ class Posed:
     """The pose searched in the noise, and the best ones undone in pixels.
 
     ``keep``: how many are undone.  ``most``: classes that are searched one by one where the keyring has no
-    synchronisation part.  ``smallest``, ``largest``: see :func:`treering.reading.lattice.wide`.
+    synchronisation part.  ``smallest``, ``largest``: see :func:`treering.reading.lattice.wide`.  ``climb``: whether the
+    neighbours of the pose are tried in pixels too.
     """
 
     name: str
@@ -126,6 +121,7 @@ class Posed:
     most: int = 2
     smallest: float = 0.5
     largest: float = 1.72
+    climb: bool = False
 
     def lattice(self, tools: Tools) -> Lattice:
         """All poses that are tried."""
@@ -136,25 +132,27 @@ class Posed:
         values, lattice = tools.values, self.lattice(tools)
         noise = tools.noise(reading, ENCODER, self.steps)
         if values.synchronised:
-            return _best(reading, tools, values.sync_template, self._search(noise, values.sync_template, lattice), self)
+            return _best(
+                reading, tools, values.sync_template, self._search(tools, noise, values.sync_template, lattice), self
+            )
         if not values.posable or values.classes > self.most:
             return None
         found = [self._mark(reading, tools, noise, mark, lattice) for mark in values.marks()]
         return _weighted_best(found)
 
-    def _search(self, noise: Noise, template: Template, lattice: Lattice) -> list[Candidate]:
-        return search(noise, template, lattice, self.keep)
+    def _search(self, tools: Tools, noise: Noise, template: Template, lattice: Lattice) -> list[Candidate]:
+        return search(noise, template, lattice, self.keep, frame=Frame(offset=tools.model.offset))
 
     def _mark(self, reading: Reading, tools: Tools, noise: Noise, mark: tuple[int, int], lattice: Lattice) -> Finding:
         """One mark with all that it has: the pose is found by the values under test, and paid for."""
         template = tools.values.mark_template(*mark)
-        candidates = self._search(noise, template, lattice)
+        candidates = self._search(tools, noise, template, lattice)
         if not candidates:
             return Finding(tried=lattice.count)
-        pose, seen = confirmed(reading.picture, tools, template, candidates, self.steps)
-        evidence = tools.values.read(seen, pose.within)
-        told = replace(evidence.match, key=mark[0], nonce=mark[1], z=pose.z, log10_p=pose.log10_corrected)
-        return Finding(told.log10_p, told.log10_p, told, pose, tried=lattice.count)
+        seen = Confirmer(tools, template, reading.picture, self.steps).best(candidates)
+        match = tools.values.read(seen.noise, seen.pose.within).match
+        told = replace(match, key=mark[0], nonce=mark[1], z=seen.pose.z, log10_p=min(seen.level, 0.0))
+        return Finding(told.log10_p, told.log10_p, told, seen.pose, tried=lattice.count)
 
 
 @dataclass(frozen=True)
@@ -167,6 +165,7 @@ class Again:
     keep: int = 3
     smallest: float = 0.25
     largest: float = 2.0
+    climb: bool = True
     frames: tuple[tuple[float, float], ...] = (*((15.0 * i, 1.0) for i in range(24)), (0.0, 0.75), (0.0, 1.5))
 
     def run(self, reading: Reading, tools: Tools) -> Finding | None:
@@ -180,36 +179,11 @@ class Again:
             frame = linear(False, turn, 1.0, 1.0, tools.ratio)
             still = affine(frame, np.zeros(2))
             noise = tools.undone(reading.picture, still, self.steps, span)
-            found += search(noise, template, lattice.part(chosen, frame), 2, frame=still)
+            found += search(noise, template, lattice.part(chosen, frame), 2, frame=Frame(still, tools.model.offset))
         return _best(reading, tools, template, sorted(found, key=lambda one: one.level)[: self.keep], self)
 
 
-# ------------------------------------------------------------------------------------ poses in pixels
-
-
-def confirmed(
-    picture: NDArray[np.uint8], tools: Tools, template: Template, found: Sequence[Candidate], steps: int
-) -> tuple[Candidate, Noise]:
-    """The best of a few poses after each was undone in pixels, by the template alone, and the noise it is seen in."""
-    best = _undo(picture, tools, template, found[0], steps)
-    for pose in found[1:]:
-        if best[0].level <= DECISIVE:
-            break
-        best = min(best, _undo(picture, tools, template, pose, steps), key=_level)
-    if np.abs(shift_of(best[0].within)).max() < LEFT:
-        return best
-    return min(best, _undo(picture, tools, template, best[0], steps), key=_level)
-
-
-def _level(seen: tuple[Candidate, Noise]) -> float:
-    return seen[0].level
-
-
-def _undo(
-    picture: NDArray[np.uint8], tools: Tools, template: Template, pose: Candidate, steps: int, fine: Fine = LEFT_OVER
-) -> tuple[Candidate, Noise]:
-    noise = tools.undone(picture, pose.affine, steps)
-    return confirm(noise, template, pose, fine, tools.ratio), noise
+# ------------------------------------------------------------------------------------ the class, in a pose
 
 
 def _best(
@@ -219,15 +193,18 @@ def _best(
     tried = wide(stage.smallest, stage.largest, tools.ratio).count
     if not found:
         return Finding(tried=tried)
-    pose, noise = confirmed(reading.picture, tools, template, found, stage.steps)
-    return _posed(tools.values.read(noise, pose.within), pose.log10_corrected, pose, tried)
+    confirmer = Confirmer(tools, template, reading.picture, stage.steps)
+    seen = confirmer.best(found)
+    if stage.climb:
+        seen = confirmer.climbed(seen)
+    return _posed(tools.values.read(seen.noise, seen.pose.within), min(seen.level, 0.0), seen.pose, tried)
 
 
 # ------------------------------------------------------------------------------------ findings
 
 
-def _finding(evidence: Evidence, statuses: dict[str, str] | None = None) -> Finding:
-    return Finding(evidence.match.log10_p, evidence.log10_keyring, evidence.match, statuses=statuses or {})
+def _finding(evidence: Evidence) -> Finding:
+    return Finding(evidence.match.log10_p, evidence.log10_keyring, evidence.match)
 
 
 def _posed(evidence: Evidence, log10_sync: float, pose: Candidate, tried: int) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -34,6 +35,7 @@ class Tools:
     def __init__(self, model: LatentModel, keyring: Keyring, settings: Settings, plan: DecoderInversion) -> None:
         self.model, self.keyring, self.settings, self.plan = model, keyring, settings, plan
         self._schedules: dict[int, Schedule] = {}
+        self.calls = Counter[str]()  # statuses of solver calls since somebody last looked
 
     @cached_property
     def values(self) -> Values:
@@ -81,10 +83,10 @@ class Tools:
         self.prepare([reading], method, steps)
         return reading.noises[method, steps]
 
-    def statuses(self, reading: Reading, method: str) -> dict[str, str]:
-        """Of the solver calls behind a noise of this method."""
-        told = {"decoder": reading.solutions[method].status[0].name.lower()}
-        return told | ({"sampler": Status.NONFINITE.name.lower()} if "sampler" in reading.failed else {})
+    def statuses(self) -> dict[str, int]:
+        """How many solver calls for a picture ended how, since the last time this was asked."""
+        told, self.calls = dict(self.calls), Counter()
+        return told
 
     def _latents(self, readings: Sequence[Reading], method: str) -> None:
         fresh = [reading for reading in readings if method not in reading.solutions]
@@ -100,12 +102,16 @@ class Tools:
         """Pictures uint8 ``[B, H, W, 3]`` to latents, by the encoder or by the plan."""
         pixels = torch.from_numpy(images.to_float(pictures))
         plan = inversion.METHODS[ENCODER] if method == ENCODER else self.plan
-        return inversion.invert_decoder(self.model, pixels, plan)
+        found = inversion.invert_decoder(self.model, pixels, plan)
+        self.calls.update(f"{plan.name}: {status.name.lower()}" for status in found.status)
+        return found
 
     def back(self, latent: Tensor, steps: int) -> Solution:
         """Latents to noise, both ``[B, C, h, w]``."""
         f = self.model.denoiser([self.settings.prompt] * len(latent), self.settings.guidance)
-        return inversion.invert(self.schedule(steps), f, latent, self.settings.scheme)
+        found = inversion.invert(self.schedule(steps), f, latent, self.settings.scheme)
+        self.calls.update(f"sampler: {status.name.lower()}" for status in found.status)
+        return found
 
     def undone(self, picture: NDArray[np.uint8], pose: Floats, steps: int, zoom: float = 1.0) -> Noise:
         """The noise of a picture in which a pose ``[2, 3]`` was undone in pixels; zero where nothing was shown.

@@ -22,7 +22,10 @@ NAME = "demo"
 SETTINGS: dict[str, Any] = {"model": NAME, "shape": (4, 32, 32), "image_size": (256, 256)}
 """The fields of a keyring that fit the demo model, known without loading it."""
 
-MODEL = BuiltIn(NAME, WEIGHTS, random_caption, SETTINGS)
+OFFSET = (0.324, 0.01)
+"""How its noise lies against its pixels, (down, across) in cells: measured by ``python -m treering.research poses``."""
+
+MODEL = BuiltIn(NAME, WEIGHTS, random_caption, SETTINGS, OFFSET)
 
 __all__ = ["MODEL", "NAME", "SETTINGS", "WEIGHTS", "keyring", "random_caption"]
 

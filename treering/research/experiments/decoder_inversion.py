@@ -112,13 +112,14 @@ def _run(model: LatentModel, variant: Variant, drawn: Drawn, i: int, budgets: tu
 
 def _rows(model: LatentModel, variant: Variant, drawn: Drawn, i: int, budgets: tuple[int, ...]) -> Iterator[Row]:
     path = follow(model, drawn.picture, variant.plan(max(budgets)))
+    spent = int(path.solution.evaluations[0])
     for budget in budgets:
         latent, seconds = path.after(budget or len(path.latents))
         yield {
             "picture": i,
             "method": variant.name,
             "iterations": budget,
-            "evaluations": min(budget or variant.most, int(path.solution.evaluations[0])),
+            "evaluations": min(budget, spent) if budget else spent,
             "nmse_db": decibel(latent, drawn.latent),
             "seconds": seconds,
             "status": path.solution.status[0].name.lower(),

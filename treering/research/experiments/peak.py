@@ -6,10 +6,8 @@ On a CPU it is the largest resident set, on a GPU the allocator's peak.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import math
-import sys
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import astuple, dataclass, replace
 from multiprocessing import get_context
@@ -22,6 +20,7 @@ from ... import inversion
 from ...inversion import DecoderInversion
 from ...models import load
 from ...models.batching import out_of_memory
+from .. import memory
 from .bench import Settings
 
 MB = 1e6
@@ -79,32 +78,22 @@ def reset(device: str) -> float:
         torch.cuda.reset_peak_memory_stats(device)
         return float(torch.cuda.memory_allocated(device))
     gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(ImportError, OSError, AttributeError, TypeError):  # on Windows there is no CDLL(None)
+        import ctypes
+
         ctypes.CDLL(None).malloc_trim(0)  # glibc: what was freed goes back to the system
     try:
         Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew (Linux, proc(5))
     except OSError:
         return math.nan
-    return status("VmRSS")
+    return memory.status("VmRSS")
 
 
 def highest(device: str) -> float:
     """Peak in bytes."""
     if device.startswith("cuda"):
         return float(torch.cuda.max_memory_allocated(device))
-    try:
-        return status("VmHWM")
-    except OSError:
-        import resource
-
-        unit = 1 if sys.platform == "darwin" else 1024
-        return float(unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-
-
-def status(name: str) -> float:
-    """A figure of this process in bytes (Linux)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * float(next(line for line in lines if line.startswith(name)).split()[1])
+    return memory.peak()
 
 
 def available() -> float:

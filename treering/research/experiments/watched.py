@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...inversion import DecoderInversion, invert_decoder
+from ...inversion import DecoderInversion, Safeguarded, invert_decoder, profile
 from ...models import LatentModel
 from ...pictures import images
 from ...solvers import Rates
@@ -62,6 +62,8 @@ class Path:
 def follow(model: LatentModel, picture: NDArray[np.uint8], plan: DecoderInversion) -> Path:
     """Invert the decoder for one picture uint8 ``[H, W, 3]`` and keep the path."""
     pixels = torch.from_numpy(images.to_float(picture[None]))
+    if isinstance(plan.method, Safeguarded):
+        profile(model)  # measured once a model: no part of any picture's path
     finish(model)
     watched = Watched(model)
     solution, seconds = timed(model, lambda: invert_decoder(watched, pixels, plan))

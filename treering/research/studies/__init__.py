@@ -8,6 +8,7 @@ from __future__ import annotations
 
 STUDIES = {
     "methods": (12, "methods of decoder inversion: error and evidence, PNG and JPEG 75"),
+    "autoencoder": (24, "decoder inversion that can only help: the demo, and a trained autoencoder on photographs"),
     "patterns": (16, "patterns: evidence, diversity, what can be seen"),
     "accuracy": (500, "right class and false positives on fresh pictures"),
     "robustness": (24, "what a mark withstands"),
@@ -17,6 +18,7 @@ STUDIES = {
     "speed": (1000, "seconds and memory of whole processes"),
     "pictures": (200, "reading of pictures: the dearest files, damage that goes unnoticed, threads"),
     "batching": (3, "pictures that go through a network together: seconds, and whether any bit changes"),
+    "kills": (100, "what kill -9 of embed and verify leaves behind: pictures, rows, results"),
     "sizes": (1, "decoder inversion at the sizes of published models, with random weights"),
 }
 """Every study, how many pictures (or calls) it takes unless told otherwise, and what it measures."""

@@ -28,6 +28,7 @@ def _plans() -> dict[str, DecoderInversion]:
         **{f"forward step, rho 0.5, {n}": DecoderInversion(ForwardStep(0.5), n) for n in (3, 8)},
         **{f"inertial KM, {n}": DecoderInversion(InertialKM(1.0, 0.3), n) for n in (3, 8)},
         **{f"Anderson (3), {n}": DecoderInversion(Anderson(3), n, keep="best") for n in (4, 8)},
+        "forward-step": inversion.METHODS["forward-step"],
         f"default: {inversion.DEFAULT}": inversion.METHODS[inversion.DEFAULT],
     }
 

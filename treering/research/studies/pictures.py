@@ -27,21 +27,17 @@ from ...errors import ImageError
 from ...pictures import images, limits
 
 _SIDE = 8192
-# The peak is read from /proc where that is: ru_maxrss of a child begins with what its parent had.
 _PROGRAM = """
-import re, resource, sys, time
-from pathlib import Path
+import sys, time
 from treering.pictures import images
+from treering.research import memory
 started = time.process_time()
 try:
     outcome = "read, " + " ".join(images.read(sys.argv[1]).notes[:1])
 except Exception as error:
     outcome = "refused: " + str(error).removeprefix(sys.argv[1]).strip()
 seconds = time.process_time() - started
-status = Path("/proc/self/status")
-peak = re.search(r"VmHWM:\\s+(\\d+)", status.read_text()) if status.exists() else None
-kilobytes = int(peak[1]) if peak else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(f"{seconds:.3f} {kilobytes / 1024:.0f} {outcome}")
+print(f"{seconds:.3f} {memory.peak() / 1024**2:.0f} {outcome}")
 """
 
 

@@ -22,7 +22,8 @@ from ...inversion import decoder_residual
 from ...models import LatentModel
 from ...models.batching import PARTS as PARTS_OF_MODEL
 from ...models.batching import Batching, out_of_memory
-from ..experiments.peak import MB, available, highest, reset, status
+from .. import memory
+from ..experiments.peak import MB, available, highest, reset
 from ..experiments.timing import timed
 from ..published import SIZES, random_model
 
@@ -136,5 +137,5 @@ def _no_more_than_there_is() -> None:
     with contextlib.suppress(OSError, ImportError):
         import resource
 
-        most = int(status("VmData") + 0.9 * available())
+        most = int(memory.status("VmData") + 0.9 * available())
         resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))

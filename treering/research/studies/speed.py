@@ -18,12 +18,13 @@ from ...pictures import images
 
 RUNS = 3
 _PROGRAM = """
-import resource, sys
+import sys
 from treering_cli.main import main
 try:
     main()
 finally:
-    print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+    from treering.research import memory
+    print("PEAK", memory.peak() / 1024**2, file=sys.stderr)
 """
 
 
@@ -34,10 +35,10 @@ def _run(folder: Path, *arguments: str) -> tuple[float, float]:
     started = time.perf_counter()
     process = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     seconds = time.perf_counter() - started
-    peak = re.search(r"PEAK (\d+)", process.stderr)
+    peak = re.search(r"PEAK (\S+)", process.stderr)
     if process.returncode or peak is None:
         raise RuntimeError(f"treering {arguments[0]} failed: {process.stderr.strip()}")
-    return seconds, int(peak.group(1)) / 1024
+    return seconds, float(peak.group(1))
 
 
 def _median(folder: Path, *arguments: str) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Runs that are stopped at any moment and go on; folders, manifests, labels and what can be wrong with them."""
+"""Runs over many pictures: one, a second, some that are broken, some that are stopped."""
 
 from __future__ import annotations
 
@@ -9,83 +9,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from batch_tools import SETTINGS, Formula, gallery, lines, paint, run, sentence
+from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from PIL import Image
 
-from treering import batch as verification
-from treering.batch import UNKNOWN, Item, Progress, Summary, find, labels_from_folders, labels_from_manifest
+from treering import batch
+from treering.batch import Item, Progress, find
 from treering.errors import InputError
 from treering.pictures import images
-from treering.types import Answer, Detection
+from treering.types import Detection
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = {"model": "formula", "fpr": 1e-6}
 as_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root ignores permission bits")
-
-
-class Formula:
-    """A detector that reads the class from the first pixel (200 and more: none) and remembers what it has seen."""
-
-    def __init__(self, stop_after: int | None = None) -> None:
-        self.seen: list[tuple[int, ...]] = []
-        self.batches: list[int] = []
-        self.stop_after = stop_after
-
-    def __call__(self, pictures: NDArray[np.uint8], notes: Sequence[tuple[str, ...]]) -> list[Detection]:
-        self.batches.append(len(pictures))
-        if self.stop_after is not None and len(self.batches) > self.stop_after:
-            raise KeyboardInterrupt
-        self.seen += [tuple(map(int, picture[0, 0])) for picture in pictures]
-        return [self.detection(picture, note) for picture, note in zip(pictures, notes, strict=True)]
-
-    @staticmethod
-    def detection(picture: NDArray[np.uint8], notes: tuple[str, ...]) -> Detection:
-        first = int(picture[0, 0, 0])
-        marked = first < 200
-        p = 1e-9 if marked else 0.5
-        best = first if marked else 3
-        key = first if marked else None
-        answer = Answer.NONE if key is None else Answer.KEY
-        what = ("m", "k", "formula", 1, "converged", 0.0)
-        return Detection(key, p, np.log10(p), answer, best, 6.0, float("-inf"), *what, notes=notes)
-
-
-def paint(path: Path, key: int | None, number: int = 0, size: tuple[int, int] = (6, 4)) -> Path:
-    """A small picture in which the formula finds the key; the number makes its bytes different."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, (255 if key is None else key, number % 256, number // 256)).save(path)
-    return path
-
-
-def gallery(folder: Path, count: int = 7) -> list[Item]:
-    """Pictures in folders key-0, key-1 and none, labelled."""
-    for i in range(count):
-        key = (0, 1, None)[i % 3]
-        paint(folder / ("none" if key is None else f"key-{key}") / f"{i:03}.png", key, i)
-    return labels_from_folders(find(folder))
-
-
-def unlabelled(items: list[Item]) -> list[Item]:
-    return [Item(item.path, item.name) for item in items]
-
-
-def run(items: list[Item], output: Path, detect: Formula | None = None, batch: int = 2, **others) -> Summary:
-    return verification.verify(items, detect or Formula(), output, SETTINGS, batch, **others)
-
-
-def lines(output: Path) -> list[dict]:
-    return [json.loads(line) for line in (output / "results.jsonl").read_text().splitlines()]
-
-
-def sentence(error: pytest.ExceptionInfo[InputError]) -> str:
-    return str(error.value)
 
 
 # One run
@@ -225,7 +163,7 @@ def test_copies_in_one_batch_are_detected_once(tmp_path: Path) -> None:
         paint(tmp_path / f"{name}.png", 1)
     detect = Formula()
     summary = run(find(tmp_path), tmp_path / "out", detect, batch=8)
-    assert (summary.checked, summary.resumed, len(detect.seen)) == (1, 2, 1)
+    assert (summary.checked, summary.resumed, summary.copies, len(detect.seen)) == (1, 0, 2, 1)
     assert summary.found == {1: 3, None: 0}
     assert [line["file"] for line in lines(tmp_path / "out")] == ["a.png", "b.png", "c.png"]
 
@@ -242,7 +180,7 @@ def test_other_settings_are_kept_and_not_counted(tmp_path: Path) -> None:
     run(items, output)
     before = (output / "results.jsonl").read_bytes()
     detect = Formula()
-    summary = verification.verify(items, detect, output, {**SETTINGS, "fpr": 0.01})
+    summary = batch.verify(items, detect, output, {**SETTINGS, "fpr": 0.01})
     assert (summary.checked, summary.total) == (7, 7)
     assert (output / "results.jsonl").read_bytes().startswith(before)
     assert run(items, output, size=(3, 3)).checked == 7  # the size is one of the settings
@@ -252,53 +190,8 @@ def test_other_settings_are_kept_and_not_counted(tmp_path: Path) -> None:
 @given(st.dictionaries(st.text(max_size=4), st.none() | st.integers() | st.text(max_size=3)))
 def test_settings_have_no_order(content: dict[str, object]) -> None:
     turned = dict(reversed(content.items()))
-    assert verification.settings_id(content) == verification.settings_id(turned)
-    assert verification.settings_id({**content, "new one": 0}) != verification.settings_id(content)
-
-
-def test_every_cut_of_the_last_line_is_mended(tmp_path: Path) -> None:
-    items, output = unlabelled(gallery(tmp_path / "in", 3)), tmp_path / "out"
-    run(items, output)
-    path = output / "results.jsonl"
-    whole = path.read_bytes()
-    start = whole[:-1].rindex(b"\n") + 1
-    for cut in range(start, len(whole)):
-        path.write_bytes(whole[:cut])
-        detect = Formula()
-        summary = run(items, output, detect)
-        assert (summary.resumed, len(detect.seen)) == (2, 1)
-        assert summary.notes == (("The last line of results.jsonl was incomplete and was dropped.",) * (cut > start))
-        assert path.read_bytes() == whole
-
-
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.data())
-def test_any_cut_of_the_file_is_mended(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    folder = tmp_path_factory.mktemp("cut")
-    items, output = unlabelled(gallery(folder / "in", 5)), folder / "out"
-    run(items, output)
-    path = output / "results.jsonl"
-    whole = path.read_bytes()
-    cut = data.draw(st.integers(0, len(whole)))
-    path.write_bytes(whole[:cut])
-    detect = Formula()
-    summary = run(items, output, detect)
-    complete = whole[:cut].count(b"\n")
-    assert (summary.resumed, summary.checked, len(detect.seen)) == (complete, 5 - complete, 5 - complete)
-    assert path.read_bytes() == whole
-
-
-def test_damaged_lines_are_reported(tmp_path: Path) -> None:
-    items, output = gallery(tmp_path / "in"), tmp_path / "out"
-    run(items, output)
-    path = output / "results.jsonl"
-    whole = path.read_bytes().splitlines(keepends=True)
-    own = json.loads(whole[3])
-    damage = [b"\x00\x00\n", b"[1]\n", json.dumps({**own, "key": "two"}).encode() + b"\n"]
-    path.write_bytes(b"".join([whole[0], damage[0], *whole[1:3], *damage[1:], *whole[4:]]))
-    summary = run(items, output)
-    assert (summary.checked, summary.resumed) == (1, 6)
-    assert summary.notes == ("Damaged lines of results.jsonl, which were ignored: 3 (line 2, 5, 6).",)
+    assert batch.settings_id(content) == batch.settings_id(turned)
+    assert batch.settings_id({**content, "new one": 0}) != batch.settings_id(content)
 
 
 # Broken pictures
@@ -354,15 +247,15 @@ WORKER = """
 import sys, time
 from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
-from test_verification import Formula, SETTINGS
-from treering import batch as verification
+from batch_tools import Formula, SETTINGS
+from treering import batch
 
 class Slow(Formula):
     def __call__(self, pictures, notes):
         time.sleep(0.05)
         return super().__call__(pictures, notes)
 
-verification.verify(verification.find(Path({folder!r})), Slow(), Path({output!r}), SETTINGS, batch=2)
+batch.verify(batch.find(Path({folder!r})), Slow(), Path({output!r}), SETTINGS, batch=2)
 """
 
 
@@ -430,7 +323,7 @@ def test_two_runs_at_once(tmp_path: Path) -> None:
         return []
 
     with pytest.raises(InputError) as caught:
-        verification.verify(items, detect, output, SETTINGS)
+        batch.verify(items, detect, output, SETTINGS)
     assert (
         sentence(caught) == f"Another verification is writing to {output}; wait for its end or choose another folder."
     )
@@ -464,164 +357,3 @@ def test_no_picture_is_replaced(tmp_path: Path) -> None:
 def test_empty_batches_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least one picture"):
         run([], tmp_path / "out", batch=0)
-
-
-# Finding pictures
-
-
-def test_find(tmp_path: Path) -> None:
-    for name in ("b.png", "a/z.JPG", "a/b/c.webp", "a-b/x.tiff", ".hidden.png", ".cache/d.png", "notes.txt"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    items = find(tmp_path)
-    assert [item.name for item in items] == ["a-b/x.tiff", "a/b/c.webp", "a/z.JPG", "b.png"]
-    assert all(item.path == tmp_path / item.name and item.label is UNKNOWN for item in items)
-
-
-def test_find_skips_its_own_figure(tmp_path: Path) -> None:
-    gallery(tmp_path)
-    (tmp_path / "other").mkdir()
-    paint(tmp_path / "other" / "confusion.png", None)
-    items = labels_from_folders(find(tmp_path))
-    run(items, tmp_path / "results")
-    assert (tmp_path / "results" / "confusion.png").exists()
-    assert labels_from_folders(find(tmp_path)) == items
-    run(items, tmp_path)  # results among the pictures
-    assert labels_from_folders(find(tmp_path)) == items
-
-
-def test_find_survives_links(tmp_path: Path) -> None:
-    paint(tmp_path / "in" / "z" / "a.png", 1)
-    paint(tmp_path / "elsewhere" / "b.png", 1)
-    (tmp_path / "in" / "a-link").symlink_to(tmp_path / "in" / "z")
-    (tmp_path / "in" / "z" / "up").symlink_to(tmp_path / "in")
-    (tmp_path / "in" / "self").symlink_to(tmp_path / "in" / "self")
-    (tmp_path / "in" / "far").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "in" / "c.png").symlink_to(tmp_path / "elsewhere" / "b.png")
-    assert [item.name for item in find(tmp_path / "in")] == ["c.png", "far/b.png", "z/a.png"]
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
-def test_find_does_not_wait_for_pipes(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "a.png")
-    assert find(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "text"), [("nowhere", "There is no folder {}."), ("file", "{} is not a folder.")], ids=["none", "file"]
-)
-def test_find_needs_a_folder(tmp_path: Path, name: str, text: str) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(InputError) as caught:
-        find(tmp_path / name)
-    assert sentence(caught) == text.format(tmp_path / name)
-
-
-@pytest.mark.parametrize(
-    ("name", "label"),
-    [
-        ("key-2/a.png", 2),
-        ("2/a.png", 2),
-        ("KEY_12/a.png", 12),
-        ("class 3/deeper/a.png", 3),
-        ("none/a.png", None),
-        ("Unmarked/a.png", None),
-        ("none/key-4/a.png", 4),
-        ("a.png", UNKNOWN),
-        ("2.png", UNKNOWN),
-        ("keys/a.png", UNKNOWN),
-        ("-2/a.png", UNKNOWN),
-        ("2nd/a.png", UNKNOWN),
-        ("٢/a.png", UNKNOWN),
-    ],
-)
-def test_labels_from_folders(name: str, label: int | None) -> None:
-    assert labels_from_folders([Item(Path("9") / name, name)])[0].label == label
-
-
-# Manifests
-
-
-def manifest(folder: Path, content: bytes) -> Path:
-    path = folder / "list.csv"
-    path.write_bytes(content)
-    return path
-
-
-@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"], ids=["plain", "bom"])
-@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
-def test_a_manifest(tmp_path: Path, start: bytes, end: bytes) -> None:
-    rows = [b"File, key ,camera", b"a.png,2,x", b'"sub/b, c.png",none,', b"", b"d.png,,", b"e.png, key-3,"]
-    items = labels_from_manifest(manifest(tmp_path, start + end.join(rows)))
-    assert [(item.name, item.label) for item in items] == [
-        ("a.png", 2),
-        ("sub/b, c.png", None),
-        ("d.png", None),
-        ("e.png", 3),
-    ]
-    assert items[1].path == tmp_path / "sub" / "b, c.png"
-
-
-WRONG = {
-    "empty": (b"", "line 1: the header must have one column 'file', as in: file,key"),
-    "semicolons": (b"file;key\n", "line 1: the header must have one column 'file', as in: file,key"),
-    "no key": (b"\nfile\na.png\n", "line 2: the header must have one column 'key', as in: file,key"),
-    "two keys": (b"file,key,key\n", "line 1: the header must have one column 'key', as in: file,key"),
-    "short": (b"file,key\na.png\n", "line 2: the number of columns is 1, but the header has 2."),
-    "long": (b"file,key\na,b.png,2\n", "line 2: the number of columns is 3, but the header has 2."),
-    "word": (b"file,key\na.png,1\nb.png,two\n", "line 3: 'two' is not a key; write a number from 0 up, or none."),
-    "negative": (b"file,key\na.png,-1\n", "line 2: '-1' is not a key; write a number from 0 up, or none."),
-    "fraction": (b"file,key\na.png,1.0\n", "line 2: '1.0' is not a key; write a number from 0 up, or none."),
-    "no file": (b"file,key\n,1\n", "line 2: the file is missing."),
-    "twice": (b"file,key\na.png,1\n\n./a.png,1\n", "line 4: a.png was named in line 2 already."),
-    "quote": (b'file,key\n"a.png,1\n', "line 2: this is not CSV (unexpected end of data)."),
-}
-
-
-@pytest.mark.parametrize(("content", "text"), WRONG.values(), ids=WRONG)
-def test_a_wrong_manifest(tmp_path: Path, content: bytes, text: str) -> None:
-    path = manifest(tmp_path, content)
-    with pytest.raises(InputError) as caught:
-        labels_from_manifest(path)
-    assert sentence(caught) == f"{path}, {text}"
-
-
-def test_a_manifest_that_is_not_text(tmp_path: Path) -> None:
-    path = manifest(tmp_path, b"file,key\n\xff.png,1\n")
-    with pytest.raises(InputError) as caught:
-        labels_from_manifest(path)
-    assert sentence(caught) == f"The manifest {path} is not text in UTF-8."
-
-
-def test_no_manifest(tmp_path: Path) -> None:
-    with pytest.raises(InputError) as caught:
-        labels_from_manifest(tmp_path / "list.csv")
-    assert sentence(caught) == f"There is no manifest {tmp_path / 'list.csv'}."
-
-
-def test_a_manifest_as_the_source(tmp_path: Path) -> None:
-    paint(tmp_path / "a.png", 2)
-    items = labels_from_manifest(manifest(tmp_path, b"file,key\na.png,2\ngone.png,1\n"))
-    summary = run(items, tmp_path / "out")
-    assert summary.failed == (("gone.png", "gone.png does not exist."),)
-    assert summary.confusion is not None
-    assert summary.confusion.total == 1
-
-
-def test_a_manifest_labels_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("a.png", "b.png", "sub/c.png"):
-        paint(tmp_path / "in" / name, 2)
-    path = manifest(tmp_path, b"file,key\nin/a.png,2\nin/sub/c.png,none\nin/other.png,1\n")
-    monkeypatch.chdir(tmp_path)
-    items = labels_from_manifest(path, find(Path("in")))
-    assert [(item.name, item.label) for item in items] == [("a.png", 2), ("b.png", UNKNOWN), ("sub/c.png", None)]
-
-
-def test_a_manifest_of_other_pictures(tmp_path: Path) -> None:
-    paint(tmp_path / "in" / "a.png", 2)
-    path = manifest(tmp_path, b"file,key\na.png,2\n")
-    with pytest.raises(InputError) as caught:
-        labels_from_manifest(path, find(tmp_path / "in"))
-    assert sentence(caught) == (
-        f"The manifest {path} names none of the pictures; its paths are relative to its own folder."
-    )

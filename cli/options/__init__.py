@@ -1,0 +1,43 @@
+"""Options that commands share, each described once, and what they become: plain data for the library.
+
+Nothing here imports the library's heavy rooms before a command runs, so that help is fast.
+"""
+
+from __future__ import annotations
+
+from .common import apply, force_option, json_option
+from .keyrings import KEYRING_VARIABLE, keyring_option, keyring_path, user_keyring
+from .networks import ModelChoice, demo_model_options, model_options, name_options
+from .reading import decoder_inversion, detector, inversion_options, reading_options
+from .sampling import sampling, sampling_options
+from .types import Budgets, Channels, Classes, FiniteRange, Key, Named, ParamType, Rings, Seed, whole
+
+__all__ = [
+    "KEYRING_VARIABLE",
+    "Budgets",
+    "Channels",
+    "Classes",
+    "FiniteRange",
+    "Key",
+    "ModelChoice",
+    "Named",
+    "ParamType",
+    "Rings",
+    "Seed",
+    "apply",
+    "decoder_inversion",
+    "demo_model_options",
+    "detector",
+    "force_option",
+    "inversion_options",
+    "json_option",
+    "keyring_option",
+    "keyring_path",
+    "model_options",
+    "name_options",
+    "reading_options",
+    "sampling",
+    "sampling_options",
+    "user_keyring",
+    "whole",
+]

@@ -1,0 +1,68 @@
+"""Which model, and where it runs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from treering.settings import DTYPES, Networks
+
+from .common import Decorator, apply
+
+if TYPE_CHECKING:
+    from treering.models import LatentModel
+
+
+def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value == "":
+        raise click.BadParameter("An empty name is no model.")
+    return value
+
+
+class ModelChoice(Networks):
+    """A model that is not loaded yet; ``name`` is None where the keyring decides."""
+
+    def load(self, otherwise: str) -> LatentModel:
+        """Load it, or the model ``otherwise``; the demo model where a keyring names none."""
+        from treering import models
+        from treering.models.demo import NAME
+
+        return models.load(self.name or otherwise or NAME, self.device, self.dtype, self.download)
+
+
+def model_options(function: Callable[..., Any], default: str = "the keyring's model") -> Callable[..., Any]:
+    """Options of the model, given to the command as one ``model: ModelChoice``."""
+
+    @functools.wraps(function)
+    def with_model(*args: Any, model: str | None, device: str, dtype: str, download: bool, **rest: Any) -> Any:
+        return function(*args, model=ModelChoice(model, device, dtype, download), **rest)
+
+    return apply(with_model, (*name_options(default), *_RUNNING))
+
+
+def demo_model_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As :func:`model_options`, for commands without a keyring."""
+    return model_options(function, "demo")
+
+
+def name_options(default: str) -> tuple[Decorator, ...]:
+    """Which model, without how to run it."""
+    return (
+        click.option(
+            "--model",
+            metavar="NAME",
+            callback=_not_empty,
+            show_default=default,
+            help="`demo`, a Stable Diffusion pipeline folder, or a hub id such as owner/name.",
+        ),
+        click.option("--download", is_flag=True, help="Fetch a hub model that is not in the local cache."),
+    )
+
+
+_RUNNING: tuple[Decorator, ...] = (
+    click.option("--device", default="cpu", metavar="NAME", help="Where the networks run: cpu, cuda, cuda:1, ..."),
+    click.option("--dtype", type=click.Choice(DTYPES), default=DTYPES[0], help="Number type of the networks."),
+)

@@ -1,0 +1,41 @@
+"""How pictures are made."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from treering.settings import Sampling
+
+from .common import Decorator, apply
+from .types import FiniteRange
+
+
+def sampling_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--steps`` and ``--guidance``, given to the command under these names."""
+    return apply(function, _SAMPLING)
+
+
+def sampling(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--steps`` and ``--guidance``, given to the command as one ``sampling: Sampling``."""
+
+    @functools.wraps(function)
+    def with_sampling(*args: Any, steps: int, guidance: float, **rest: Any) -> Any:
+        return function(*args, sampling=Sampling(steps, guidance), **rest)
+
+    return sampling_options(with_sampling)
+
+
+_SAMPLING: tuple[Decorator, ...] = (
+    click.option("--steps", type=click.IntRange(1, 1000), default=Sampling.steps, metavar="N", help="Sampler steps."),
+    click.option(
+        "--guidance",
+        type=FiniteRange(0, 100),
+        default=Sampling.guidance,
+        metavar="X",
+        help="How closely to follow the prompt.",
+    ),
+)

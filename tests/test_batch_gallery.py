@@ -1,0 +1,247 @@
+"""Where pictures go and which rows they get: names, several processes, kills, and what the next start mends."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from treering import files
+from treering.batch import Gallery, Manifest, labels_from_manifest
+from treering.batch.manifest import TakenError
+from treering.errors import ImageError, InputError
+from treering.pictures import images
+
+LOCK = ".m.csv.lock"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def pixels(value: int = 0) -> NDArray[np.uint8]:
+    return np.full((4, 4, 3), value, np.uint8)
+
+
+def make(output: str = "out", key: int | None = 1, manifest: str | None = "m.csv", force: bool = False) -> Path:
+    gallery = Gallery.plan(Path(output), 1, None if manifest is None else Path(manifest), force)
+    return gallery.add(pixels(200 if key is None else key), gallery.files[0], key)
+
+
+def rows() -> list[list[str]]:
+    return list(csv.reader(Path("m.csv").read_text().splitlines()))[1:]
+
+
+def hidden() -> list[str]:
+    return sorted(path.name for path in Path().rglob(".*"))
+
+
+# Names and rows
+
+
+def test_rows_of_a_manifest() -> None:
+    for key in (2, None):
+        make(key=key)
+    make("a, b.png", 7)
+    assert Path("m.csv").read_text() == ('file,key\nout/picture-0001.png,2\nout/picture-0002.png,none\n"a, b.png",7\n')
+    items = labels_from_manifest(Path("m.csv"))
+    assert [item.label for item in items] == [2, None, 7] and all(item.path.exists() for item in items)
+    assert hidden() == []
+
+
+def test_a_row_is_replaced_with_its_picture() -> None:
+    make("a.png", 2), make("b.png", 3)
+    with pytest.raises(InputError, match=r"^a\.png exists already; use --force to overwrite it\.$"):
+        make("a.png", 5)
+    make("a.png", 5, force=True)
+    assert rows() == [["b.png", "3"], ["a.png", "5"]] and images.read("a.png").pixels.max() == 5
+    Path("b.png").unlink()
+    with pytest.raises(InputError, match=r"^m\.csv has a row for b\.png already; use --force\.$"):
+        make("b.png", 5)
+
+
+def test_names_go_on_after_the_last() -> None:
+    Path("out").mkdir()
+    for name in ("picture-0041.png", "other-0099.png"):
+        images.write(pixels(), f"out/{name}")
+    assert make(manifest=None).name == "picture-0042.png"
+    Path("m.csv").write_text("file,key\nout/picture-0050.png,1\nelse/picture-0060.png,1\n")
+    assert make().name == "picture-0051.png"  # the row of a picture that was moved is not taken over
+    assert rows()[0] == ["out/picture-0050.png", "1"]
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("manifest", [None, "m.csv"])
+def test_a_number_that_another_process_took_meanwhile(force: bool, manifest: str | None) -> None:
+    gallery = Gallery.plan(Path(), 1, manifest and Path(manifest), force)
+    images.write(pixels(9), "picture-0001.png")
+    named = [gallery.add(pixels(1), gallery.files[0], 1).name for _ in range(2)]
+    assert named == ["picture-0002.png", "picture-0003.png"]
+    assert images.read("picture-0001.png").pixels.max() == 9
+    assert not manifest or rows() == [[name, "1"] for name in named]
+
+
+def test_a_disk_that_fails_is_no_name_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The picture is there, its folder could not be synced: no second one is made."""
+
+    def fail(_: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    gallery = Gallery.plan(Path(), 1)
+    monkeypatch.setattr("treering.files.disk.sync_folder", fail)
+    with pytest.raises(ImageError, match="Input/output error"):
+        gallery.add(pixels(), gallery.files[0], 1)
+    assert [path.name for path in Path().iterdir()] == ["picture-0001.png"]
+
+
+def test_an_empty_manifest_is_begun_anew() -> None:
+    Path("m.csv").touch()
+    make("a.png", 1)
+    assert Path("m.csv").read_text() == "file,key\na.png,1\n"
+
+
+def test_a_manifest_of_others_is_left_alone() -> None:
+    for text in ("name,class\n", "file,key\na.png,1", "\0", '"'):
+        Path("m.csv").write_text(text)
+        with pytest.raises(InputError, match="is not a manifest that rows can be added to"):
+            make()
+        assert Path("m.csv").read_text() == text
+    with pytest.raises(InputError, match=r"^a\.png cannot be both a picture and the manifest\.$"):
+        make("a.png", manifest="a.png")
+    Path("m.csv").unlink()
+    with pytest.raises(InputError, match="is not valid Unicode, so no manifest can tell it"):
+        make("b\udcff.png")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
+def test_a_manifest_that_is_a_link_stays_one() -> None:
+    Path("far").mkdir()
+    Path("m.csv").symlink_to("far/list.csv")
+    make("a.png", 1), make("b.png", 2), make("a.png", 3, force=True)
+    assert Path("m.csv").is_symlink() and rows() == [["b.png", "2"], ["a.png", "3"]]
+
+
+# Kills
+
+
+class Killed(BaseException):
+    """As if the process were gone: nothing is caught, nothing is cleaned."""
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Die at a step of adding a picture, as by a signal: what would run after it does not."""
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(Manifest, "_settle", lambda *_: None)
+    if what == "picture":
+        monkeypatch.setattr(images, "write", die)
+    elif what == "row":
+        monkeypatch.setattr(Manifest, "_put", die)
+    elif what == "torn-row":
+        monkeypatch.setattr(Manifest, "_put", tear)
+    else:
+        monkeypatch.setattr(Manifest, "_forget", die)
+
+
+def tear(manifest: Manifest, note: object) -> None:
+    """Half a row, or half a header."""
+    fresh = not Path("m.csv").exists()
+    with Path("m.csv").open("ab") as file:
+        file.write(b"file,k" if fresh else b"a.pn")
+    raise Killed
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(("step", "there"), [("picture", 0), ("row", 1), ("torn-row", 1), ("end", 1)])
+def test_the_next_start_mends(
+    monkeypatch: pytest.MonkeyPatch, step: str, there: bool, force: bool, fresh: bool
+) -> None:
+    if not fresh:
+        make("z.png", 9)
+    if force:
+        make("a.png", 4)
+    with monkeypatch.context() as patch:
+        kill_at(patch, step)
+        with pytest.raises(Killed):
+            make("a.png", 1, force=force)
+    assert json.loads(Path(LOCK).read_text())["file"] == "a.png"
+    manifest = Manifest(Path("m.csv"))
+    manifest.mend()
+    told = ["The row of a.png, which a stopped process had left out, was written to m.csv."]
+    assert manifest.mended == (told if "row" in step else [])
+    expected = [] if fresh else [["z.png", "9"]]
+    if there or force:
+        expected.append(["a.png", "1" if there else "4"])
+    assert (rows() if Path("m.csv").exists() else []) == expected
+    assert Path("a.png").exists() == (there or force)
+    manifest.mend()
+    assert manifest.mended == (told if "row" in step else []) and hidden() == []
+
+
+def test_what_has_no_note_is_left_alone() -> None:
+    """A picture made without the manifest, and a row whose picture was moved: their owner's business."""
+    make("a.png", 1, manifest=None)
+    Path("m.csv").write_text("file,key\nmoved.png,3\n")
+    make("b.png", 2)
+    assert rows() == [["moved.png", "3"], ["b.png", "2"]]
+
+
+@pytest.mark.parametrize("note", ['{"file": "a.png', "[]", "{}", '{"file": 1, "key": "1", "pixels": "", "new": true}'])
+def test_half_a_note_is_none(note: str) -> None:
+    Path(LOCK).write_text(note)
+    make("b.png", 2)
+    assert rows() == [["b.png", "2"]] and hidden() == []
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_a_row_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, lasting: bool) -> None:
+    """At once it is tried again; where that fails, there is no picture either."""
+    put: Callable[..., None] = Manifest._put
+    calls = []
+
+    def fail(*given: object) -> None:
+        calls.append(given)
+        if lasting or len(calls) == 1:
+            raise InputError("The disk is full.")
+        put(*given)
+
+    monkeypatch.setattr(Manifest, "_put", fail)
+    with pytest.raises(InputError, match="disk is full"):
+        make("a.png", 1)
+    assert Path("a.png").exists() == (not lasting) == Path("m.csv").exists()
+    assert hidden() == []
+
+
+def test_a_row_of_the_same_name_is_taken() -> None:
+    Path("m.csv").write_text("file,key\na.png,3\n")
+    with pytest.raises(TakenError):
+        Manifest(Path("m.csv")).add(Path("a.png"), pixels(), 1, lambda: None)
+
+
+PROGRAM = "import sys; from pathlib import Path; from treering.research.studies.kills import kills; "
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
+def test_kill_9_loses_nothing(tmp_path: Path) -> None:
+    """Eight processes that embed, killed 15 times and at last together; 30 kills of verify."""
+    program = PROGRAM + "print(kills(Path(sys.argv[1]), 15, 30))"
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    table = [re.split(r" *\| *", line.strip("| ")) for line in done.stdout.splitlines()]
+    embed, verify = table[2], table[3]
+    assert (embed[0], int(embed[2]) >= 15, embed[5:]) == ("embed, one folder and manifest", True, ["0", "0", "0"])
+    assert (verify[0], int(verify[2]), verify[5:]) == ("verify, one folder of results", 30, ["0", "0", "0"])
+    assert files.clean(tmp_path) == 0 and (tmp_path / "kills.md").exists()

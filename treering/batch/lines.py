@@ -1,0 +1,78 @@
+"""The heart of a run: pictures to result lines, whatever runs it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from ..errors import ImageError
+from ..pictures import images
+from ..types import Detection
+from .items import Detect, Item, Line
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """What became of a file: its SHA-256, and its picture or the sentence why there is none.
+
+    Without both, the digest is one of those that were known already.
+    """
+
+    item: Item
+    digest: str | None = None
+    picture: images.Picture | None = None
+    error: str | None = None
+
+
+def load(item: Item, size: tuple[int, int] | None = None, known: Container[str] = ()) -> Loaded:
+    """Read a file; decode it, to ``size`` (height, width), unless its digest is among the ``known``."""
+    digest = None
+    try:
+        if item.problem:
+            raise ImageError(item.problem)
+        data = images.read_bytes(item.path, item.name)
+        digest = images.digest(data)
+        picture = None if digest in known else images.read(data, size, item.name)
+    except ImageError as error:
+        return Loaded(item, digest, error=str(error))
+    return Loaded(item, digest, picture)
+
+
+def lines(batch: Sequence[Loaded], detect: Detect, settings: str) -> list[Line]:
+    """Result lines of a batch, in its order: one for each picture, and for each that could not be read.
+
+    Pictures of one size that follow each other go to ``detect`` together.  ``settings``: the hash of all that a
+    result depends on besides the picture.  Nothing is read, written or remembered.
+    """
+    return [line for group in _groups(batch) for line in _lines(group, detect, settings)]
+
+
+def _groups(batch: Iterable[Loaded]) -> Iterator[list[Loaded]]:
+    for _, group in groupby(batch, key=lambda one: one.picture and one.picture.pixels.shape):
+        yield list(group)
+
+
+def _lines(group: Sequence[Loaded], detect: Detect, settings: str) -> list[Line]:
+    pictures = [one.picture for one in group if one.picture]
+    if not pictures:
+        return [{**_head(one, settings), "error": one.error} for one in group]
+    pixels = np.stack([picture.pixels for picture in pictures])  # [B, H, W, 3]
+    detections = detect(pixels, [picture.notes for picture in pictures])
+    return [_result(one, detection, settings) for one, detection in zip(group, detections, strict=True)]
+
+
+def _result(one: Loaded, detection: Detection, settings: str) -> Line:
+    return {**_head(one, settings), **_finite(detection.as_dict()), "error": None}
+
+
+def _head(one: Loaded, settings: str) -> Line:
+    return {"file": one.item.name, "sha256": one.digest, "settings": settings}
+
+
+def _finite(line: Line) -> Line:
+    """JSON knows no infinity and no NaN: they become null."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}

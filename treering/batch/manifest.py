@@ -1,0 +1,251 @@
+"""The manifest that says which class went into which picture, written by any number of processes.
+
+A picture and its row are two files, and a kill can come between them.  So whoever adds one holds a lock,
+``.NAME.lock`` beside the manifest, and first writes into it what is about to happen: the name, the class, and a hash
+of the pixels.  Then the picture gets its name, then the row is written, then the note is erased.  Whoever takes the
+lock next and finds a note *mends*: where the picture with these pixels is there, its row is added (or changed), so
+that nothing that was made is lost; where it is not, there was no picture, and there is no row.  What has no note is
+left alone: a picture without a row was made without this manifest, a row without a picture was moved by its owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import files
+from ..errors import ImageError, InputError
+from ..pictures import images
+
+HEADER = ["file", "key"]
+
+Pixels = NDArray[np.uint8]
+
+
+class TakenError(ImageError):
+    """There is a picture or a row of this name already."""
+
+
+@dataclass(frozen=True)
+class _Note:
+    """What is about to happen: this row, for a picture of these pixels, in place of nothing if it is ``new``."""
+
+    file: str
+    key: str
+    pixels: str
+    new: bool
+
+    @property
+    def row(self) -> list[str]:
+        return [self.file, self.key]
+
+
+class Manifest:
+    """The CSV file ``path`` with the columns file and key, a row a picture; made with the first row.
+
+    ``mended``: sentences on what a process that was stopped had left undone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.mended: list[str] = []
+        self._file = Path(os.path.realpath(path)) if path.is_symlink() else path
+        self._lock = self._file.with_name(f".{self._file.name}.lock")
+
+    def mend(self) -> None:
+        """Finish what a process that was stopped had begun; raises ``InputError`` where rows cannot be added."""
+        if not self._file.parent.is_dir():
+            raise InputError(f"{self.path} cannot be written: its folder does not exist.")
+        if self._lock.exists():
+            with files.held(self._lock) as handle:
+                self._mend(handle)
+                self._forget(handle)
+        self._rows()
+
+    def check(self, picture: Path, force: bool) -> None:
+        """Refuse, before any work, a picture whose row cannot be added; raises ``InputError``."""
+        if os.path.realpath(self.path) == os.path.realpath(picture):
+            raise InputError(f"{self.path} cannot be both a picture and the manifest.")
+        name = self._name(picture)
+        if not force and any(row[:1] == [name] for row in self._rows()):
+            raise InputError(f"{self.path} has a row for {name} already; use --force.")
+
+    def named(self, folder: Path) -> list[str]:
+        """Names of the pictures in this folder that have a row, whether they are still there or not."""
+        start = self._name(folder / "x")[:-1]
+        names = (row[0] for row in self._rows() if row and row[0].startswith(start))
+        return [name.removeprefix(start) for name in names]
+
+    def add(
+        self, picture: Path, pixels: Pixels, key: int | None, write: Callable[[], None], overwrite: bool = False
+    ) -> None:
+        """Write the picture, by ``write``, and its row: both or neither, now or when a kill is mended.
+
+        ``pixels``: uint8 ``[H, W, 3]``, as they will be read again.  Raises ``TakenError`` where there is such a
+        picture or row and ``overwrite`` is not set, else ``InputError`` or whatever ``write`` raises.
+        """
+        name = self._name(picture)
+        with files.held(self._lock) as handle:
+            self._mend(handle)
+            there = os.path.lexists(picture)
+            if not overwrite and (there or any(row[:1] == [name] for row in self._rows())):
+                raise TakenError(f"{picture} exists already; use --force to overwrite it.")
+            note = _Note(name, "none" if key is None else str(key), _digest(pixels), not there)
+            try:
+                with files.explained(self._lock):
+                    files.write_all(handle, json.dumps(asdict(note)).encode())
+                write()
+                self._put(note)
+            except BaseException:
+                self._settle(handle, note)
+                raise
+            self._forget(handle)
+
+    # After a kill, or an error
+
+    def _mend(self, handle: int) -> None:
+        """Finish what the process began that held the lock before, if it did not come to its end."""
+        if note := _noted(handle):
+            if sentence := self._finish(note):
+                self.mended.append(sentence)
+            elif note.new and _is_empty(self._picture(note)):  # a claimed name, where there are no hard links
+                self._picture(note).unlink()
+        with files.explained(self._lock):
+            os.ftruncate(handle, 0)
+            os.lseek(handle, 0, os.SEEK_SET)
+
+    def _finish(self, note: _Note) -> str | None:
+        """Bring picture and row together; says what was done, if anything was."""
+        self._drop_torn(note)
+        if not self._shows(note) or note.row in self._rows():
+            return None
+        self._put(note)
+        return f"The row of {note.file}, which a stopped process had left out, was written to {self.path}."
+
+    def _settle(self, handle: int, note: _Note) -> None:
+        """After an error: the row if it can be written, else no picture; else the note stays for the next start."""
+        with contextlib.suppress(OSError, InputError):
+            try:
+                self._finish(note)
+            except (OSError, InputError):
+                if not note.new:
+                    raise
+                self._drop_torn(note)
+                if self._shows(note):
+                    self._picture(note).unlink()
+            os.ftruncate(handle, 0)
+            self._remove_lock()
+
+    def _forget(self, handle: int) -> None:
+        with files.explained(self._lock):
+            os.ftruncate(handle, 0)
+        self._remove_lock()
+
+    def _remove_lock(self) -> None:
+        """Those who wait for it make a new one (:func:`treering.files.held`)."""
+        with contextlib.suppress(OSError):  # Windows keeps open files
+            self._lock.unlink()
+
+    def _picture(self, note: _Note) -> Path:
+        return self.path.parent / note.file
+
+    def _shows(self, note: _Note) -> bool:
+        try:
+            return _digest(images.read(self._picture(note)).pixels) == note.pixels
+        except ImageError:
+            return False
+
+    def _drop_torn(self, note: _Note) -> None:
+        """Cut off a row (with the header, if it is the first) that a kill left unfinished."""
+        try:
+            handle = files.open_file(self._file, os.O_RDWR)
+        except OSError:
+            return
+        try:
+            data = self._file.read_bytes()
+            start = data.rfind(b"\n") + 1
+            if data[start:] and _text([HEADER, note.row] if not start else [note.row]).startswith(data[start:]):
+                files.truncate(handle, start)
+        finally:
+            os.close(handle)
+
+    # Rows
+
+    def _put(self, note: _Note) -> None:
+        rows = [row for row in self._rows() if row]
+        if any(row[0] == note.file for row in rows):
+            kept = [row for row in rows if row[0] != note.file]
+            return files.replace(self._file, _text([HEADER, *kept, note.row]))
+        fresh = not self._file.exists() or not self._file.stat().st_size
+        with files.Journal(self._file) as journal:
+            journal.append([_text([HEADER, note.row] if fresh else [note.row])])
+
+    def _rows(self) -> list[list[str]]:
+        if not os.path.lexists(self._file):
+            return []
+        if not self._file.is_file():
+            raise InputError(f"{self.path} is not a file, so no rows can be added to it.")
+        if not self._file.stat().st_size:
+            return []
+        try:
+            with files.explained(self.path):
+                text = self._file.read_text(encoding="utf-8-sig")
+            header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        except (ValueError, csv.Error):
+            header, rows = [], []
+        if header != HEADER:
+            raise InputError(
+                f"{self.path} is not a manifest that rows can be added to: its first line must be file,key."
+            )
+        if not text.endswith("\n"):
+            raise InputError(f"{self.path} is not a manifest that rows can be added to: its last line has no end.")
+        return rows
+
+    def _name(self, picture: Path) -> str:
+        """The file as seen from the manifest's folder, so that the two can be moved together."""
+        name = Path(os.path.relpath(picture, self.path.parent)).as_posix()
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"The name {name!r} is not valid Unicode, so no manifest can tell it.") from None
+        return name
+
+
+def _noted(handle: int) -> _Note | None:
+    """What stands in the lock file; None where nothing does, or half of it: then no picture was begun."""
+    os.lseek(handle, 0, os.SEEK_SET)
+    try:
+        content: Any = json.loads(os.read(handle, 1 << 16))
+        note = _Note(**content)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    fields = (note.file, note.key, note.pixels)
+    return note if all(isinstance(field, str) for field in fields) and isinstance(note.new, bool) else None
+
+
+def _digest(pixels: Pixels) -> str:
+    return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.is_file() and not path.stat().st_size
+    except OSError:
+        return False
+
+
+def _text(rows: Iterable[Sequence[str]]) -> bytes:
+    stream = io.StringIO(newline="")
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    return stream.getvalue().encode()

@@ -1,0 +1,75 @@
+"""Folders and files that one process has for itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import InputError
+from .disk import PRIVATE_MODE, explained, make_folder, open_file
+from .locks import take
+from .whole import clean
+
+LOCK = ".lock"
+"""Name of the file that a folder is locked by."""
+
+
+@contextlib.contextmanager
+def locked(folder: Path, busy: str) -> Iterator[None]:
+    """The folder, made if need be, for this process alone; what writers that died left in it is removed.
+
+    Raises ``InputError``: the sentence ``busy`` if another process has it, else why it cannot be used.
+    """
+    handle = _lock_file(folder)
+    try:
+        if take(handle) is False:
+            raise InputError(busy)
+        clean(folder)
+        yield
+    finally:
+        os.close(handle)  # gives the lock back; the file stays, or two could lock two files
+
+
+def _lock_file(folder: Path) -> int:
+    with explained(folder):
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise _no_folder(folder)
+        try:
+            make_folder(folder)
+            return open_file(folder / LOCK, os.O_RDWR | os.O_CREAT)
+        except InputError as error:
+            if isinstance(error.__cause__, FileExistsError | NotADirectoryError):
+                raise _no_folder(folder) from None
+            raise
+
+
+def _no_folder(folder: Path) -> InputError:
+    return InputError(f"{folder} is not a folder, so results cannot be written there.")
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[int]:
+    """The lock file ``path``, made if need be, waited for, and open to be read and written: its handle.
+
+    Whoever holds it may remove it: those who wait then make a new one.  Raises ``InputError``.
+    """
+    while True:
+        with explained(path):
+            handle = open_file(path, os.O_RDWR | os.O_CREAT, PRIVATE_MODE)
+        try:
+            take(handle, wait=True)
+            if _is_there(handle, path):
+                yield handle
+                return
+        finally:
+            os.close(handle)
+
+
+def _is_there(handle: int, path: Path) -> bool:
+    """Whether the name still leads to this file."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,90 @@
+"""Poses undone in pixels, read anew, and put right until nothing is left over, by one template alone.
+
+Every pose that is reached from a hypothesis has a part of that hypothesis's weight, so that the least p over its weight
+of all of them is valid (:mod:`.lattice`).  Which pose the class is read in is decided by the template's z.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .lattice import LEFT_OVER, Fine, chain
+from .search import Candidate, confirm
+from .spectra import Template
+from .tools import Noise, Tools
+
+DECISIVE = -9.0
+"""log10 of the corrected p in pixels at which no further pose is tried."""
+
+ROUNDS = 3
+"""How often a pose is undone in pixels at most, as long as something is left over."""
+
+CLIMBS, NEAR = 2, Fine((0.0,), (1.0,), (-0.5, 0.0, 0.5))
+"""How often the neighbours of a pose are tried in pixels, and which."""
+
+
+@dataclass
+class Confirmed:
+    """The pose that a template likes best, the noise in which it was seen, and the least p / w so far (log10)."""
+
+    pose: Candidate
+    noise: Noise
+    level: float
+
+
+@dataclass(frozen=True)
+class Confirmer:
+    """Undoes poses of one picture, uint8 ``[H, W, 3]``, and looks for a template in what is read then."""
+
+    tools: Tools
+    template: Template
+    picture: NDArray[np.uint8]
+    steps: int
+
+    def best(self, found: Sequence[Candidate]) -> Confirmed:
+        """The best of a few poses, at least one."""
+        best: Confirmed | None = None
+        for pose in found:
+            for one in self.rounds(pose):
+                best = one if best is None else _better(best, one)
+            if best and best.level <= DECISIVE:
+                break
+        if best is None:
+            raise ValueError("There is no pose to confirm.")
+        return best
+
+    def rounds(self, pose: Candidate) -> Iterator[Confirmed]:
+        """A pose undone in pixels, and what was left over, until nothing is."""
+        for _ in range(ROUNDS):
+            noise = self.tools.undone(self.picture, pose.affine, self.steps)
+            pose = confirm(noise, self.template, pose, LEFT_OVER, self.tools.model.offset, self.tools.ratio)
+            yield Confirmed(pose, noise, pose.level)
+            if np.allclose(pose.within, np.eye(2, 3)):
+                return
+
+    def climbed(self, best: Confirmed) -> Confirmed:
+        """A pose and its neighbours, a quarter of a cell beside it, as long as one of them is better.
+
+        A picture that is undone 2 pixels beside its place has lost a third of z, and its noise does not say where to.
+        """
+        for _ in range(CLIMBS):
+            start = best.pose
+            for offset, share in zip(NEAR.offsets(), NEAR.log_shares().ravel(), strict=True):
+                moved = chain(start.affine, np.column_stack([np.eye(2), offset]))
+                beside = Candidate(moved, np.eye(2, 3), -math.inf, start.log10_weight + share / math.log(10))
+                best = _better(best, next(self.rounds(beside)))
+            if best.pose is start:
+                break
+        return best
+
+
+def _better(first: Confirmed, second: Confirmed) -> Confirmed:
+    """The one of higher z, with the least level of both."""
+    better = second if second.pose.z > first.pose.z else first
+    better.level = min(first.level, second.level)
+    return better

@@ -1,0 +1,151 @@
+"""The front door of research: every experiment of the paper, every study and the demo's training, by one name.
+
+``treering experiment NAME`` and ``python -m treering.research NAME`` are the same command; both end here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..settings import Networks
+from .demo.steps import STEPS
+from .experiments import SUMMARIES
+from .studies import STUDIES
+
+DEMO = "demo"
+"""The name under which the demo model is made, step by step."""
+
+NAMES = {
+    **SUMMARIES,
+    **{name: text for name, (_, text) in STUDIES.items()},
+    DEMO: f"make the demo model, a step at a time: {', '.join(STEPS)}, or all",
+}
+"""Everything that can be asked for, and the line that tells what it is."""
+
+RESULTS, WORK = Path("treering-results"), Path("work", "demo")
+"""Where results go, and the demo's pictures and checkpoints, unless another folder is named."""
+
+SCENES = 6000
+"""Training pictures of the demo."""
+
+_MODEL = {"model", "device", "dtype", "download"}
+_WITHOUT_MODEL = {"speed": set[str](), "pictures": set[str](), "kills": set[str](), "sizes": {"device"}}
+"""Studies that bring what they measure along, and what they let choose."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: a name of :data:`NAMES`, and what is not left to it (None).
+
+    ``count``: pictures, or scenes of the demo.  ``iterations`` and ``seed``: of an experiment.  ``step`` and ``work``:
+    of the demo's training.  ``output``: folder of the results, or of the demo's pipeline.
+    """
+
+    name: str
+    step: str | None = None
+    count: int | None = None
+    iterations: tuple[int, ...] | None = None
+    seed: int = 0
+    networks: Networks = field(default_factory=Networks)
+    output: Path | None = None
+    work: Path = WORK
+
+    def __post_init__(self) -> None:
+        if self.name not in NAMES:
+            raise InputError(f"There is no experiment {self.name!r}: use one of {', '.join(NAMES)}.")
+        if (self.name == DEMO) != (self.step is not None):
+            steps = ", ".join((*STEPS, "all"))
+            raise InputError(f"{DEMO} needs a step ({steps})." if self.name == DEMO else f"{self.name} has no steps.")
+
+
+@dataclass(frozen=True)
+class Result:
+    """The table as Markdown, the files written, and what else to know."""
+
+    table: str = ""
+    files: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who hears how far it is: units done of all, and lines of text."""
+
+    progress: Callable[[int, int], None] | None = None
+    note: Callable[[str], None] = field(default=lambda text: None)
+
+
+def takes(name: str) -> set[str]:
+    """Which settings a name has: fields of :class:`Request`, and those of :class:`~treering.settings.Networks`."""
+    if name == DEMO:
+        return {"step", "count", "output", "work"}
+    if name in SUMMARIES:
+        return {"count", "iterations", "seed", "output", *_MODEL}
+    return {"count", "output", *_WITHOUT_MODEL.get(name, _MODEL)}
+
+
+def run(request: Request, listener: Listener | None = None) -> Result:
+    """Do what is asked for; raises the errors of the library."""
+    listener = listener or Listener()
+    if request.name == DEMO:
+        return _train(request)
+    return (_experiment if request.name in SUMMARIES else _study)(request, listener)
+
+
+def _train(request: Request) -> Result:
+    from .demo.steps import make
+
+    make(request.step or "all", request.work, request.output, request.count or SCENES)
+    return Result()
+
+
+def _experiment(request: Request, listener: Listener) -> Result:
+    from ..models.demo import NAME
+    from .experiments import bench, get
+
+    experiment, networks = get(request.name), request.networks
+    settings = bench.Settings(
+        request.count or experiment.images,
+        request.iterations or experiment.iterations,
+        networks.name or NAME,
+        networks.device,
+        networks.dtype,
+        request.seed,
+        networks.download,
+    )
+    outcome = bench.run(
+        experiment, settings, request.output or RESULTS / "experiments" / request.name, listener.progress
+    )
+    return Result(outcome.table, outcome.files, outcome.notes)
+
+
+def _study(request: Request, listener: Listener) -> Result:
+    from .. import files
+
+    folder, count = request.output or RESULTS / "studies", request.count or STUDIES[request.name][0]
+    files.make_folder(folder)
+    study: Callable[..., Any] = getattr(import_module(f"{__package__}.studies.{request.name}"), request.name)
+    if request.name not in _WITHOUT_MODEL:
+        table = study(*_marked(request.networks), folder, count, listener.note)
+    elif request.name == "sizes":
+        table = study(folder, request.networks.device, count, listener.note)
+    else:
+        table = study(folder, count)
+    return Result(str(table).rstrip() + "\n", (folder / f"{request.name}.md",))
+
+
+def _marked(networks: Networks) -> tuple[Any, Any]:
+    """The model, and a keyring of public secret for it."""
+    from ..marks.keyring import Keyring
+    from ..models import load
+    from ..models.demo import NAME
+    from .common import SECRET
+
+    model = load(networks.name or NAME, networks.device, networks.dtype, networks.download)
+    # Values as in version 1, so that tables measured before there was a second one can be made again.
+    return model, Keyring(SECRET, shape=model.shape, image_size=model.image_size, public=True, derivation=1)
