@@ -25,6 +25,7 @@ from ...models import LatentModel
 from ...reading.tools import ENCODER, Tools
 from ...settings import METHOD, Reading
 from ..common import SECRET, Note, draw, fixed, jpeg, write_table
+from ..memory import peak
 
 MARKS = (10_000, 100_000, 1_000_000)
 EXACT = 10_000
@@ -98,13 +99,13 @@ def measured(folder: Path, marks: int) -> dict[str, Any]:
     """One size of table, in this process."""
     kept, cache = np.load(folder / "readings.npz"), folder / "tables"
     keyring = replace(Keyring.load(folder / "keyring.json"), classes=marks)
-    before = _peak()
+    before = peak() / 1e6
     made, table = _timed(lambda: Table(keyring, folder=cache))
     told = {"length": len(table.order), "size": table.values.nbytes / 1e6, "made": made, "loaded": None}
     if any(cache.glob("*.table")):
         del table
         told["loaded"], table = _timed(lambda: Table(keyring, folder=cache))
-    return told | _searched(table, kept["found"], kept["keys"].tolist()) | {"before": before, "peak": _peak()}
+    return told | _searched(table, kept["found"], kept["keys"].tolist()) | {"before": before, "peak": peak() / 1e6}
 
 
 def _searched(table: Table, found: NDArray[Any], keys: list[int]) -> dict[str, Any]:
@@ -128,13 +129,6 @@ def _timed(work: Any) -> tuple[float, Any]:
     started = time.perf_counter()
     found = work()
     return time.perf_counter() - started, found
-
-
-def _peak() -> float:
-    """Peak resident MB of this process."""
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def _row(marks: int, told: dict[str, Any]) -> list[str]:
