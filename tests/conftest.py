@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+os.environ["TREERING_CACHE"] = "off"  # tests leave nothing in the user's cache
 
 SECRET = bytes(range(32))
 KEYS = (0, 1, 2, None)

@@ -31,7 +31,7 @@ def reading(keyring, noise):
 
 def search(keyring, noise, classes=None, transforms=1):
     points, means, cell = reading(keyring, noise)
-    blocks = keyring.blocks(None if classes is None else range(classes))
+    blocks = keyring.marks(None if classes is None else range(classes))
     return matching.match(points, means, blocks, keyring.weights(), cell, keyring.pattern.real, transforms)
 
 

@@ -55,13 +55,14 @@ class Match:
     ``key``: the best class.  ``z``: its score in standard deviations of the null.  ``log10_p``: of
     the best class after correction for all classes and transforms tried.  ``classical_log10_p``:
     log10 of the p-value with the key fixed and the noise random (Tree-Ring, section 3.3, over the
-    half plane), with the same correction.
+    half plane), with the same correction.  ``nonce``: which mark of the class it is.
     """
 
     key: int
     z: float
     log10_p: float
     classical_log10_p: float
+    nonce: int = 0
 
 
 class Answer(Enum):
@@ -87,7 +88,7 @@ class Detection:
     been tried.  ``effort``: the plan; ``stage``: the one that decided; ``pose``: mirror, angle (degrees), scale,
     aspect and shift between the picture as made and as given, None as given; ``box``: (top, left, bottom, right) of
     what was left when borders were trimmed; ``stages``: all that were run, with cost, p-values and solver statuses.
-    ``seconds``: of all of it.
+    ``seconds``: of all of it.  ``nonce``: which mark of the class named it is, or None.
     """
 
     key: int | None
@@ -112,6 +113,7 @@ class Detection:
     pose: dict[str, Any] | None = None
     box: tuple[int, int, int, int] | None = None
     stages: tuple[dict[str, Any], ...] = ()
+    nonce: int | None = None
 
     @property
     def found(self) -> Found:

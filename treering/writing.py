@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -26,19 +28,52 @@ def embed(
     seed: int | None = None,
     steps: int = STEPS,
     guidance: float = GUIDANCE,
+    nonce: int | None = None,
 ) -> NDArray[np.uint8]:
     """Make one picture a prompt, marked with class ``key`` (None: unmarked): uint8 ``[B, H, W, 3]``.
 
     Picture i depends on ``seed + i`` and its prompt alone, not on the others.  Without a seed the
-    operating system gives one: pictures of one seed and key begin from the same noise.
+    operating system gives one: pictures of one seed and key begin from the same noise.  ``nonce``: which mark of the
+    class; None draws one for each picture, at random, from its seed (:func:`draw_marks` tells which).
     """
     keyring.check_fits(model)
     prompts = [prompts] if isinstance(prompts, str) else prompts
     seed = secrets.randbits(62) if seed is None else seed
     if not prompts:
         raise InputError("At least one prompt is needed; it may be empty.")
-    noise = plain_noise(keyring.shape, seed, len(prompts)) if key is None else keyring.noise(key, seed, len(prompts))
+    if key is None:
+        noise = plain_noise(keyring.shape, seed, len(prompts))
+    else:
+        noise = _noise(keyring, key, seed, len(prompts), nonce)
     return generate(model, noise, prompts, steps, guidance)
+
+
+def _noise(keyring: Keyring, key: int, seed: int, count: int, nonce: int | None) -> Tensor:
+    """Marked noise ``[count, C, h, w]``, each with its own nonce unless one is named."""
+    if nonce is not None or keyring.nonces == 1:
+        return keyring.noise(key, seed, count, nonce or 0)
+    marks = draw_marks(keyring, [key], count, seed)
+    return torch.cat([keyring.noise(key, seed + i, nonce=one) for i, (_, one) in enumerate(marks)])
+
+
+def draw_marks(keyring: Keyring, keys: Sequence[int], count: int, seed: int) -> list[tuple[int, int]]:
+    """A class out of ``keys``, all equally likely, and a nonce for each of ``count`` pictures: (class, nonce).
+
+    Those of picture i depend on ``seed + i`` alone, and its nonce is the one that :func:`embed` draws for that seed,
+    whatever the class.  Raises ``InputError`` for classes that the keyring does not have and for a negative seed.
+    """
+    keyring.check_classes(keys)
+    if seed < 0:
+        raise InputError("A seed must not be negative.")
+    seeds = range(seed, seed + count)
+    return [(int(keys[_drawn("class", one, len(keys))]), _drawn("nonce", one, keyring.nonces)) for one in seeds]
+
+
+def _drawn(what: str, seed: int, count: int) -> int:
+    """A number below ``count``, at most 2^63, that a seed stands for; uniform to 1 in 2^65."""
+    label = f"treering {what} of a picture 2".encode()
+    number = seed.to_bytes(max(8, (seed.bit_length() + 7) // 8), "little")
+    return int.from_bytes(hashlib.shake_256(label + number).digest(16), "little") % count
 
 
 def generate(

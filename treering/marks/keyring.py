@@ -199,7 +199,7 @@ class Keyring:
         Classes beyond the keyring's are fine: what a class is does not depend on how many are searched.
         """
         self._check_nonce(nonce)
-        return self._marks([(key, nonce) for key in keys], self.cells(size) if cells is None else cells, variant)
+        return self.values_of([(key, nonce) for key in keys], self.cells(size) if cells is None else cells, variant)
 
     def synchronisation(self, variant: int = 0, size: Size | None = None) -> tuple[Cells, Complexes]:
         """What all marks of the keyring have in common: its cells, and their values complex ``[S]``."""
@@ -209,8 +209,8 @@ class Keyring:
         common = cells.take(nonzero(cells.sync[cells.first]).flatten())
         return common, self._common(common, variant)
 
-    def _marks(self, marks: Sequence[tuple[int, int]], cells: Cells, variant: int = 0) -> Complexes:
-        """Values of marks (class, nonce), complex ``[R, D]``."""
+    def values_of(self, marks: Sequence[tuple[int, int]], cells: Cells, variant: int = 0) -> Complexes:
+        """Values of marks (class, nonce) at these cells, complex ``[R, D]``."""
         keys = [key for key, _ in marks]
         if keys and not (min(keys) >= 0 and max(keys) < MAX_CLASSES):
             raise InputError(f"Classes are numbers from 0 to {MAX_CLASSES - 1}.")
@@ -218,7 +218,7 @@ class Keyring:
         def source(cells: Cells, real: bool) -> Complexes:
             if self.derivation == 1:
                 return streams.draw_first(self.secret, keys, self.pattern.first_order(cells), real)
-            drawn = streams.draw(streams.mark_seeds(self.secret, marks), _places(cells))
+            drawn = streams.draw(streams.mark_seeds(self.secret, marks), places(cells))
             return drawn.real * np.sqrt(2) + 0j if real else drawn
 
         values = self.pattern.values(cells, keys, source)
@@ -230,7 +230,7 @@ class Keyring:
     def _common(self, cells: Cells, variant: int) -> Complexes:
         if not 0 <= variant < self.variants:
             raise InputError(f"The keyring has the variants 0 to {self.variants - 1}; there is no variant {variant}.")
-        return streams.draw([streams.synchronisation_seed(self.secret, variant)], _places(cells))[0]
+        return streams.draw([streams.synchronisation_seed(self.secret, variant)], places(cells))[0]
 
     def noise(
         self, key: int, seed: int, count: int = 1, nonce: int = 0, size: Size | None = None, variant: int = 0
@@ -280,19 +280,27 @@ class Keyring:
         self, keys: Keys | None = None, rows: int = 4096, cells: Cells | None = None, size: Size | None = None
     ) -> Iterator[tuple[Sequence[int], Sequence[int], Complexes]]:
         """As :meth:`blocks`, with the nonces: classes ``[R]``, nonces ``[R]``, values complex ``[R, D]``."""
+        self.count(keys)
+        return self._blocks(self.searched(keys), rows, self.cells(size) if cells is None else cells)
+
+    def searched(self, keys: Keys | None = None) -> Keys:
+        """The classes of a search; all, if none are named."""
+        return range(self.classes) if keys is None else keys
+
+    def count(self, keys: Keys | None = None) -> int:
+        """Classes times nonces of a search; raises ``InputError`` as :meth:`blocks`."""
         self.check_classes(keys)
-        keys = range(self.classes) if keys is None else keys
-        if (tests := _count(keys) * self.nonces) > MAX_SEARCH:
+        if (tests := _count(self.searched(keys)) * self.nonces) > MAX_SEARCH:
             what = "classes" if self.nonces == 1 else "classes times nonces"
             raise InputError(f"{tests} {what} are more than the {MAX_SEARCH} of one search; name fewer with --keys.")
-        return self._blocks(keys, rows, self.cells(size) if cells is None else cells)
+        return tests
 
     def _blocks(self, keys: Keys, rows: int, cells: Cells) -> Iterator[tuple[Sequence[int], Sequence[int], Complexes]]:
         for start in range(0, len(keys) * self.nonces, rows):
             places = range(start, min(start + rows, len(keys) * self.nonces))
             classes = [int(keys[i // self.nonces]) for i in places]
             nonces = [i % self.nonces for i in places]
-            yield classes, nonces, self._marks(list(zip(classes, nonces, strict=True)), cells)
+            yield classes, nonces, self.values_of(list(zip(classes, nonces, strict=True)), cells)
 
     def match(self, noise: Tensor, keys: Keys | None = None, size: Size | None = None) -> list[Match]:
         """The best of these classes for every noise ``[B, C, h, w]``, by the pattern's own test."""
@@ -300,7 +308,7 @@ class Keyring:
 
         cells = self.cells(size)
         coefficients = fourier.coefficients(noise.cpu(), cells)
-        return self.pattern.match(coefficients, cells, self.blocks(keys, cells=cells))
+        return self.pattern.match(coefficients, cells, self.marks(keys, cells=cells))
 
     # ---------------------------------------------------------------------------------- file
 
@@ -357,7 +365,7 @@ def _count(keys: Keys) -> int:
         return MAX_CLASSES
 
 
-def _places(cells: Cells) -> streams.Places:
+def places(cells: Cells) -> streams.Places:
     """Where the value of every cell stands: channel, ring and position, int64 ``[D, 3]``."""
     from torch import stack
 

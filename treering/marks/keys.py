@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ Places = NDArray[np.int64]
 SECRET_BYTES = 32
 _SEED_BYTES = 32
 _STREAM = b"treering stream 2"
+STEP = 1 / 31
+"""Step of a coarse value, in standard deviations of its real or imaginary part."""
 _BLOCK = 1 << 15  # values drawn together: they stay in the cache
 
 
@@ -57,6 +60,11 @@ def _derive(label: bytes, parent: bytes, number: int) -> bytes:
 def mac_key(secret: bytes) -> bytes:
     """Key of the MAC over a keyring file."""
     return hashlib.shake_256(b"treering keyring mac 2" + secret).digest(32)
+
+
+def table_key(secret: bytes) -> bytes:
+    """Key of the MAC over a table of marks that is kept on the disk."""
+    return hashlib.shake_256(b"treering table mac 2" + secret).digest(32)
 
 
 # Version 2
@@ -98,6 +106,31 @@ def _words(seeds: Sequence[bytes], streams: Sequence[tuple[bytes, int]]) -> NDAr
     shake = hashlib.shake_256
     data = b"".join([shake(head + part).digest(size) for head in map(_STREAM.__add__, seeds) for part, size in streams])
     return np.frombuffer(data, "<u4").reshape(len(seeds), -1, 2)
+
+
+def draw_coarse(seeds: Sequence[bytes], places: Places) -> NDArray[np.int8]:
+    """Values as :func:`draw` to 8 bits, real parts before imaginary ones: int8 ``[K, 2 D]``.
+
+    For screens, which decide nothing: made in float32, so the last step of a value may differ between machines.
+    """
+    streams, gather = _plan(places)
+    words = _words(seeds, streams)
+    return _coarse_normals(words if gather is None else words[:, gather])
+
+
+def coarse(parts: NDArray[Any]) -> NDArray[np.int8]:
+    """Normal numbers in standard deviations to steps of :data:`STEP`, clipped at 127 of them (4.1 deviations)."""
+    rounded: NDArray[np.int8] = np.clip(np.rint(parts / STEP), -127, 127).astype(np.int8)
+    return rounded
+
+
+def _coarse_normals(words: NDArray[np.uint32]) -> NDArray[np.int8]:
+    """As :func:`normals`, in float32 and 8 bits: pairs of words ``[K, D, 2]`` to ``[K, 2 D]``."""
+    half, unit = np.float32(0.5), np.float32(2.0**-32)
+    radius = (words[..., 0].astype(np.float32) + half) * unit  # in (0, 1], as the largest are rounded up
+    np.sqrt(np.log(radius, out=radius) * np.float32(-2), out=radius)  # of parts with variance 1
+    angle = words[..., 1].astype(np.float32) * (unit * np.float32(2 * np.pi))
+    return coarse(np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], 1))
 
 
 def normals(words: NDArray[np.uint32]) -> Complexes:

@@ -17,8 +17,10 @@ from .nulls import classical_log_p, log_p, null_deviation, sidak
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
-Blocks = Iterable[tuple[Sequence[int], Complexes]]
-"""Classes and their values ``[K, D]``, a block at a time."""
+Block = tuple[Sequence[int], Sequence[int], Complexes]
+"""Marks: their classes ``[R]``, their nonces ``[R]``, and their values ``[R, D]``."""
+Blocks = Iterable[Block]
+"""Marks to search, a block at a time."""
 
 _LN10 = math.log(10)
 
@@ -72,27 +74,30 @@ def match(
     cell: NDArray[np.int64],
     real: bool = False,
     transforms: int = 1,
+    searched: int | None = None,
 ) -> list[Match]:
-    """Best class of every reading, by the exact test.
+    """Best mark of every reading, by the exact test.
 
     ``coefficients`` ``[B, N]`` and their ``means`` over cells ``[B, D]``; ``cell``: cell of every
     coefficient, int64 ``[N]``.  ``transforms``: how many flips or rotations were tried, this one included.
+    ``searched``: marks to correct for, where a screen left only some of them in the blocks.
     """
-    best, z = np.zeros(len(means), np.int64), np.full(len(means), -np.inf)
-    chosen, searched = np.zeros_like(means), 0
-    for keys, values in blocks:
+    best, z = np.zeros((len(means), 2), np.int64), np.full(len(means), -np.inf)
+    chosen, seen = np.zeros_like(means), 0
+    for keys, nonces, values in blocks:
         block = scores(means, values, weights, real)
         top = block.argmax(1)
         height = block[np.arange(len(block)), top]
         better = height > z
         z = np.where(better, height, z)
-        best = np.where(better, np.asarray(keys, np.int64)[top], best)
+        best = np.where(better[:, None], np.asarray([keys, nonces], np.int64).T[top], best)
         chosen[better] = values[top[better]]
-        searched += len(keys)
-    tests = searched * transforms
+        seen += len(keys)
+    tests = max(seen, searched or 0) * transforms
     exact = log_p(z, tests) / _LN10
     fixed = [sidak(classical_log_p(c, v, cell), tests) / _LN10 for c, v in zip(coefficients, chosen, strict=True)]
-    return [Match(int(k), float(s), float(e), float(f)) for k, s, e, f in zip(best, z, exact, fixed, strict=True)]
+    rows = zip(best.tolist(), z.tolist(), exact.tolist(), fixed, strict=True)
+    return [Match(key, s, e, float(f), nonce) for (key, nonce), s, e, f in rows]
 
 
 def match_public(

@@ -7,7 +7,7 @@ ask this table.  A pattern that differs in its cells, values or test overrides t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +19,7 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from ..types import Match
     from .fourier import Carrier, Cells
+    from .matching import Blocks
 
 Complexes = NDArray[np.complex128]
 Floats = NDArray[np.float64]
@@ -148,9 +149,12 @@ class Pattern:
         weights: Floats = cells.count.double().pow(self.weight).numpy()
         return np.where(cells.sync[cells.first].numpy(), 0.0, weights)
 
-    def match(self, coefficients: Any, cells: Cells, blocks: Iterable[tuple[Sequence[int], Complexes]]) -> list[Match]:
-        """Best class of every reading, complex tensor ``[B, N]``, by the pattern's own test."""
-        return self._object.match(self, coefficients, cells, blocks)
+    def match(self, coefficients: Any, cells: Cells, blocks: Blocks, searched: int | None = None) -> list[Match]:
+        """Best mark of every reading, complex tensor ``[B, N]``, by the pattern's own test.
+
+        ``searched``: marks to correct for, where a screen left only some of them in the blocks.
+        """
+        return self._object.match(self, coefficients, cells, blocks, searched)
 
     def first_order(self, cells: Cells) -> NDArray[np.int64]:
         """Where version 1 had the values of these cells in its one stream, int64 ``[D]``: noise after rings."""
@@ -200,14 +204,14 @@ class Kind:
         return source(cells, self.real)
 
     def match(
-        self, pattern: Pattern, coefficients: Any, cells: Cells, blocks: Iterable[tuple[Sequence[int], Complexes]]
+        self, pattern: Pattern, coefficients: Any, cells: Cells, blocks: Blocks, searched: int | None = None
     ) -> list[Match]:
         """Best class of every reading, complex tensor ``[B, N]``, by the exact test."""
         from . import fourier, matching
 
-        means = fourier.read(coefficients, cells).numpy()
-        weights = pattern.weights(cells)
-        return matching.match(coefficients.numpy(), means, blocks, weights, cells.cell.numpy(), self.real)
+        means, points = fourier.read(coefficients, cells).numpy(), coefficients.numpy()
+        weights, cell = pattern.weights(cells), cells.cell.numpy()
+        return matching.match(points, means, blocks, weights, cell, self.real, searched=searched)
 
 
 class Real(Kind):
@@ -268,12 +272,12 @@ class Paper(Kind):
         return values
 
     def match(
-        self, pattern: Pattern, coefficients: Any, cells: Cells, blocks: Iterable[tuple[Sequence[int], Complexes]]
+        self, pattern: Pattern, coefficients: Any, cells: Cells, blocks: Blocks, searched: int | None = None
     ) -> list[Match]:
         """Best class by the classical test: the exact one has no meaning where values are public."""
         from . import matching
 
-        keys, values = zip(*blocks, strict=True)
+        keys, _, values = zip(*blocks, strict=True)
         every = [int(key) for block in keys for key in block]
         return matching.match_public(coefficients.numpy(), every, np.concatenate(values), cells.cell.numpy())
 

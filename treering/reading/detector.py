@@ -162,6 +162,7 @@ class Detector:
             pose=_pose(decided.finding.pose, self.tools.ratio) if answer in _FOUND else None,
             box=decided.finding.box if answer in _FOUND else None,
             stages=tuple(one.as_dict() for one in reading.done),
+            nonce=match.nonce if answer is Answer.KEY else None,
         )
 
 

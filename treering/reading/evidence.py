@@ -9,7 +9,7 @@ The class may be read in a pose that the synchronisation part chose, and pays no
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,17 +18,18 @@ import torch
 from numpy.typing import NDArray
 from scipy import special
 
-from ..marks import fourier
+from ..marks import cache, fourier, table
 from ..marks.fourier import Cells
 from ..marks.keyring import Keyring
+from ..marks.matching import Block, Blocks
+from ..marks.table import Table
 from ..types import Match
 from .affine import Floats
 from .spectra import Complexes, Template, coefficients
 
 CACHED = 1 << 26
-"""Bytes of key values that are kept for a whole run; a larger search makes them anew for each picture."""
+"""Bytes of key values that are kept for a whole run; a larger search is screened by a table of their beginnings."""
 
-Blocks = Iterable[tuple[Sequence[int], Complexes]]
 Noise = NDArray[np.float32]
 
 
@@ -95,25 +96,44 @@ class Values:
         cells, values = self.keyring.synchronisation()
         return Template.of(cells.channel.numpy(), cells.frequency.numpy(), values, self.keyring.shape[1:])
 
-    def class_template(self, key: int) -> Template:
-        """Everything that the marks of one class have."""
-        return Template.of(*self.points, self.keyring.values([key])[0], self.keyring.shape[1:])
+    def mark_template(self, key: int, nonce: int = 0) -> Template:
+        """Everything that one mark has."""
+        return Template.of(*self.points, self.keyring.values([key], nonce)[0], self.keyring.shape[1:])
+
+    def marks(self) -> list[tuple[int, int]]:
+        """All (class, nonce) that are searched, where they are few."""
+        return [(int(key), nonce) for key in self.searched for nonce in range(self.keyring.nonces)]
 
     @cached_property
-    def _kept(self) -> list[tuple[Sequence[int], Complexes]] | None:
-        if self.classes * len(self.cells.count) * 16 > CACHED:
+    def small(self) -> bool:
+        """Whether all values are kept and compared, as few as they are."""
+        return self.classes * len(self.cells.count) * 16 <= CACHED
+
+    @cached_property
+    def table(self) -> Table | None:
+        """The screen of a large search; None for a small one, and for one that has no table and takes its time."""
+        if self.small or not table.fits(self.keyring, self.keys):
             return None
-        return list(self.keyring.blocks(self.keys))
+        return Table(self.keyring, self.keys, folder=cache.folder())
+
+    @cached_property
+    def _kept(self) -> list[Block]:
+        return list(self.keyring.marks(self.keys))
 
     def blocks(self) -> Blocks:
-        """Classes to search and their values, a block at a time."""
-        return self._kept if self._kept is not None else self.keyring.blocks(self.keys)
+        """Marks to search and their values, a block at a time."""
+        return self._kept if self.small else self.keyring.marks(self.keys)
 
     def read(self, noise: Noise, pose: Floats | None = None) -> Evidence:
         """The best class and the synchronisation part of a noise ``[C, h, w]``, as given or in a pose ``[2, 3]``."""
         found = self._coefficients(noise, pose)
-        match = self.keyring.pattern.match(torch.from_numpy(found)[None], self.cells, self.blocks())[0]
-        return Evidence(match, self._sync(found) if self.synchronised else None)
+        return Evidence(self.match(found), self._sync(found) if self.synchronised else None)
+
+    def match(self, found: Complexes) -> Match:
+        """The best mark of a reading, coefficients complex ``[N]``, corrected for all that are searched."""
+        if self.table is not None:
+            return self.table.match(found)
+        return self.keyring.pattern.match(torch.from_numpy(found)[None], self.cells, self.blocks())[0]
 
     def _coefficients(self, noise: Noise, pose: Floats | None) -> Complexes:
         if pose is None:

@@ -138,21 +138,21 @@ class Posed:
             )
         if not values.posable or values.classes > self.most:
             return None
-        found = [self._class(reading, tools, noise, key, lattice) for key in values.searched]
+        found = [self._mark(reading, tools, noise, mark, lattice) for mark in values.marks()]
         return _weighted_best(found)
 
     def _search(self, tools: Tools, noise: Noise, template: Template, lattice: Lattice) -> list[Candidate]:
         return search(noise, template, lattice, self.keep, frame=Frame(offset=tools.model.offset))
 
-    def _class(self, reading: Reading, tools: Tools, noise: Noise, key: int, lattice: Lattice) -> Finding:
-        """One class with all that its marks have: the pose is found by the values under test, and paid for."""
-        template = tools.values.class_template(key)
+    def _mark(self, reading: Reading, tools: Tools, noise: Noise, mark: tuple[int, int], lattice: Lattice) -> Finding:
+        """One mark with all that it has: the pose is found by the values under test, and paid for."""
+        template = tools.values.mark_template(*mark)
         candidates = self._search(tools, noise, template, lattice)
         if not candidates:
             return Finding(tried=lattice.count)
         seen = Confirmer(tools, template, reading.picture, self.steps).best(candidates)
         match = tools.values.read(seen.noise, seen.pose.within).match
-        told = replace(match, key=key, z=seen.pose.z, log10_p=min(seen.level, 0.0))
+        told = replace(match, key=mark[0], nonce=mark[1], z=seen.pose.z, log10_p=min(seen.level, 0.0))
         return Finding(told.log10_p, told.log10_p, told, seen.pose, tried=lattice.count)
 
 
