@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from treering.research.experiments import SUMMARIES
+from treering.research.experiments import CHOOSING, SUMMARIES
 
 from .console import emit, on_terminal, say, sentences, shown
 from .options import ModelChoice, Named, Seed, demo_model_options, json_option, whole
@@ -34,7 +34,7 @@ def _iterations(ctx: click.Context, parameter: click.Parameter, value: str | Non
     return numbers
 
 
-_HELP = """Measure what Hong et al. (NeurIPS 2024) report on gradient-free decoder inversion, on any model.
+_HELP = """Measure what Hong et al. (NeurIPS 2024) report on gradient-free decoder inversion, and what marks withstand.
 
 \b
 {names}
@@ -73,6 +73,19 @@ With the demo model each takes minutes on two cores.
     show_default=f"{RESULTS}/NAME",
     help="Folder for the results.",
 )
+@click.option(
+    "--attacks",
+    metavar="NAMES",
+    show_default="13 of all kinds",
+    help=f"For {CHOOSING}: selections (default, tree-ring, gaussian-shading, ringid, waves, poses, formats, curves, "
+    "all) or attacks, such as jpeg:25,crop; `treering attack --list` shows all.",
+)
+@click.option(
+    "--methods",
+    metavar="NAMES",
+    show_default="treering at every effort, others at max",
+    help=f"For {CHOOSING}: marks, or marks with an effort, such as 'treering, max; Gaussian Shading'.",
+)
 @demo_model_options
 @json_option
 def command(
@@ -81,16 +94,24 @@ def command(
     iterations: tuple[int, ...] | None,
     seed: int,
     output: Path | None,
+    attacks: str | None,
+    methods: str | None,
     model: ModelChoice,
     as_json: bool,
 ) -> None:
     """Run one experiment."""
     from treering.research import experiments
 
+    if name != CHOOSING and (attacks is not None or methods is not None):
+        raise click.UsageError(f"--attacks and --methods are for the experiment {CHOOSING} alone.")
     with sentences(interrupted="Interrupted; the same command goes on where it stopped."):
         from treering.research.experiments.bench import Settings, run
 
         experiment = experiments.get(name)
+        if name == CHOOSING:
+            from treering.research.experiments.robustness import chosen
+
+            experiment = chosen(attacks, methods)
         budgets, which = iterations or experiment.iterations, (model.name or "demo", model.device, model.dtype)
         settings = Settings(images or experiment.images, budgets, *which, seed, model.download)
         folder = output or RESULTS / name

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from .demo.steps import STEPS, make
-from .experiments import SUMMARIES
+from .experiments import CHOOSING, SUMMARIES
 from .studies import STUDIES
 
 
@@ -23,7 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, (count, text) in STUDIES.items():
         _study_options(names.add_parser(name, help=text, description=text), count)
     for name, text in SUMMARIES.items():
-        _experiment_options(names.add_parser(name, help=text, description=text))
+        _experiment_options(names.add_parser(name, help=text, description=text), name)
     _demo_options(names.add_parser("demo", help="make the demo model, step by step"))
     return parser
 
@@ -34,10 +34,13 @@ def _study_options(parser: argparse.ArgumentParser, count: int) -> None:
     _model_options(parser)
 
 
-def _experiment_options(parser: argparse.ArgumentParser) -> None:
+def _experiment_options(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--output", type=Path, default=None, help="folder for the results [out/experiments/NAME]")
     parser.add_argument("--count", type=int, default=None, help="pictures [a few, by experiment]")
     parser.add_argument("--iterations", type=int, nargs="+", default=None, help="budgets [by experiment]")
+    if name == CHOOSING:
+        parser.add_argument("--attacks", default=None, help="selections or attacks, such as waves or jpeg:25,crop")
+        parser.add_argument("--methods", default=None, help="marks, or 'mark, effort', with ; between them")
     _model_options(parser)
 
 
@@ -86,6 +89,10 @@ def _experiment(given: argparse.Namespace) -> str:
     from .experiments import bench, get
 
     experiment = get(given.name)
+    if given.name == CHOOSING:
+        from .experiments.robustness import chosen
+
+        experiment = chosen(given.attacks, given.methods)
     settings = bench.Settings(
         given.count or experiment.images,
         tuple(given.iterations or experiment.iterations),

@@ -10,7 +10,6 @@ STUDIES = {
     "methods": (12, "methods of decoder inversion: error and evidence, PNG and JPEG 75"),
     "patterns": (16, "patterns: evidence, diversity, what can be seen"),
     "accuracy": (500, "right class and false positives on fresh pictures"),
-    "robustness": (24, "what a mark withstands"),
     "poses": (24, "which poses are found blind, and what that costs"),
     "null": (4, "whether p-values are uniform where there is no mark"),
     "speed": (1000, "seconds and memory of whole processes"),
