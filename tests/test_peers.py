@@ -1,4 +1,4 @@
-"""Marks of others: read back from their own noise, valid where there is no mark, found in a pose; and the experiment."""
+"""Marks of others: read from their own noise, valid where there is no mark, found in a pose; and the experiment."""
 
 from __future__ import annotations
 

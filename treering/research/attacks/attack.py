@@ -63,7 +63,7 @@ class Attack(Strengths):
         """
         check_picture(picture)
         self.check(strength)
-        return np.ascontiguousarray(self.function(picture, strength, source(self.name, seed)))
+        return np.ascontiguousarray(self.function(picture, float(strength), source(self.name, seed)))
 
 
 @dataclass(frozen=True)

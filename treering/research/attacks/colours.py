@@ -23,7 +23,7 @@ def clipped(values: NDArray[np.float64]) -> Pictures:
 
 def brightness(picture: Pictures, factor: float, rng: np.random.Generator) -> Pictures:
     """Every value times ``factor``."""
-    return clipped(picture * factor)
+    return clipped(picture * float(factor))  # a whole number would leave it in 8 bits, where it wraps
 
 
 def jitter(picture: Pictures, most: float, rng: np.random.Generator) -> Pictures:

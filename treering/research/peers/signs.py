@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
+from scipy import optimize, special
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -54,7 +54,7 @@ def _slope(size: Integers, count: Integers, most: int) -> float:
     """The tilt that brings the mean of T to ``most``; 0 where it is below that already."""
 
     def above(slope: float) -> float:
-        return float((count * size / (1 + np.exp(slope * size))).sum()) - most
+        return float((count * size * special.expit(-slope * size)).sum()) - most
 
     if above(0.0) <= 0:
         return 0.0
@@ -68,7 +68,7 @@ def _masses(size: Integers, count: Integers, slope: float, total: int) -> Floats
     logs = np.zeros(len(turn), np.complex128)
     with np.errstate(divide="ignore"):
         for s, n in zip(size.tolist(), count.tolist(), strict=True):
-            wrong = 1 / (1 + math.exp(slope * s))
+            wrong = float(special.expit(-slope * s))
             logs += n * np.log(1 - wrong + wrong * np.exp(turn * s))
     masses: Floats = np.maximum(np.fft.irfft(np.exp(logs), length), 0.0)
     return masses
