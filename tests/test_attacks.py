@@ -19,7 +19,7 @@ from treering.research.attacks import autoencoders, regeneration
 from treering.research.attacks.attack import Attack, Through
 from treering_cli.main import main
 
-SIZES = [(1, 1), (1, 70), (5, 4), (37, 91), (64, 64)]
+SIZES = [(1, 1), (1, 70), (37, 91)]
 PIXELS = {name: one for name, one in attacks.ATTACKS.items() if isinstance(one, Attack)}
 NETWORKS = {name: one for name, one in attacks.ATTACKS.items() if isinstance(one, Through)}
 NOTHING = {

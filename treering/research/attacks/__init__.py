@@ -151,8 +151,11 @@ def rows(text: str) -> tuple[Row, ...]:
 
     Every row once.  Raises ``InputError`` for what is neither.
     """
-    found = [row for word in text.split(",") for row in _rows(word.strip())]
-    return tuple({row.name: row for row in reversed(found)}.values())[::-1]
+    found: dict[str, Row] = {}
+    for word in text.split(","):
+        for row in _rows(word.strip()):
+            found.setdefault(row.name, row)
+    return tuple(found.values())
 
 
 def _rows(word: str) -> tuple[Row, ...]:

@@ -16,14 +16,14 @@ from scipy import optimize, special
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-LEVELS, LARGEST = 8, 32
+LEVELS, LARGEST = 4, 16
 """Whole weights: so many steps to the root mean square, up to the largest."""
 
 _STEEPEST = 60.0
 
 
 def whole(weights: Floats) -> Integers:
-    """Weights as whole numbers of eighths of their root mean square; zero if they hold nothing."""
+    """Weights as whole numbers of quarters of their root mean square; zero if they hold nothing."""
     size = math.sqrt(float((weights**2).mean())) if weights.size else 0.0
     if not (math.isfinite(size) and size > 0):
         return np.zeros(weights.shape, np.int64)
