@@ -63,6 +63,8 @@ class Row:
 
 
 def _ladder(name: str, *strengths: float) -> tuple[Row, ...]:
+    if not strengths and ATTACKS[name].strengths == poses.ONCE:
+        return (Row(name, 1, name),)
     return tuple(Row(name, s, f"{name} {s:g}") for s in strengths or ATTACKS[name].strengths)
 
 
@@ -134,11 +136,7 @@ SETS: dict[str, tuple[Row, ...]] = {
         Row("noise", 0.1, "noise .1"),
         Row("brightness-jitter", 6, "brightness [0, 6]"),
     ),
-    "poses": tuple(
-        row
-        for name in (*(one.name for one in poses.ATTACKS), "mixed")
-        for row in (_ladder(name) if len(ATTACKS[name].strengths) > 1 else (Row(name, 1, name),))
-    ),
+    "poses": tuple(row for name in (*(one.name for one in poses.ATTACKS), "mixed") for row in _ladder(name)),
     "formats": tuple(row for one in files.ATTACKS for row in _ladder(one.name)),
     "curves": (Row("none", 1, "none"), *(row for name in _ON_LADDERS for row in _ladder(name))),
     "all": tuple(row for name in ATTACKS if name != "vae-other" for row in _ladder(name)),
