@@ -6,6 +6,8 @@ without that, and turned white into black.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +18,7 @@ _GREY = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue in a grey value (ITU-R BT.601)."""
 
 
-def clipped(values: NDArray[np.float64]) -> Pictures:
+def clipped(values: NDArray[np.floating[Any]]) -> Pictures:
     """Rounded to the nearest value that a pixel can hold."""
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 

@@ -35,7 +35,7 @@ def figure(rows: Sequence[Row]) -> Figure:
 
 def _parts(page: Figure, left: float, right: float) -> tuple[Any, Any]:
     if left and right:
-        parts = page.subfigures(1, 2, width_ratios=(left, right))
+        parts: Any = page.subfigures(1, 2, width_ratios=(left, right))
         return parts[0], parts[1]
     return (page, None) if left else (None, page)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -111,7 +112,5 @@ class _PeerTools(Tools):
 
 def bits(label: bytes, secret: bytes, number: int, count: int) -> NDArray[np.float64]:
     """So many secret signs, +1 or -1."""
-    import hashlib
-
     data = hashlib.shake_256(label + secret + number.to_bytes(8, "little")).digest((count + 7) // 8)
-    return 1.0 - 2.0 * np.unpackbits(np.frombuffer(data, np.uint8))[:count]
+    return 1 - 2 * np.unpackbits(np.frombuffer(data, np.uint8))[:count].astype(np.float64)
