@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from treering.research import door
 from treering.research.demo.steps import STEPS
-from treering.research.experiments import SUMMARIES
+from treering.research.experiments import CHOOSING, SUMMARIES
 from treering.research.studies import STUDIES
 
 from .console import Mannered, emit, on_terminal, say, sentences, tell
@@ -82,6 +82,19 @@ With the demo model each experiment takes minutes on two cores.
     help="Folder for the results.",
 )
 @click.option(
+    "--attacks",
+    metavar="NAMES",
+    show_default="13 of all kinds",
+    help=f"For {CHOOSING}: selections (default, tree-ring, gaussian-shading, ringid, waves, poses, formats, curves, "
+    "all) or attacks, such as jpeg:25,crop; `treering attack --list` shows all.",
+)
+@click.option(
+    "--methods",
+    metavar="NAMES",
+    show_default="treering at every effort, others at max",
+    help=f"For {CHOOSING}: marks, or marks with an effort, such as 'treering, max; Gaussian Shading'.",
+)
+@click.option(
     "--work", type=Named(), default=door.WORK, metavar="DIR", help="For demo: folder of its pictures and checkpoints."
 )
 @demo_model_options
@@ -95,6 +108,8 @@ def command(
     iterations: tuple[int, ...] | None,
     seed: int,
     output: Path | None,
+    attacks: str | None,
+    methods: str | None,
     work: Path,
     model: ModelChoice,
     as_json: bool,
@@ -104,7 +119,7 @@ def command(
     if name == door.DEMO:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     with sentences(interrupted="Interrupted; the same command goes on where it stopped."):
-        request = door.Request(name, step, count, iterations, seed, model, output, work)
+        request = door.Request(name, step, count, iterations, seed, model, output, work, attacks, methods)
         with _bar(name) as progress:
             result = door.run(request, door.Listener(progress, say if on_terminal() else _keep_quiet))
     _report(result, name, as_json)

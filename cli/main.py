@@ -17,6 +17,7 @@ COMMANDS = {
     "verify": "Check a folder of pictures and count what is found.",
     "keys": "Make, show and move keyrings.",
     "edit": "Change a masked part of a picture; keep the rest.",
+    "attack": "Do to pictures what may happen to them: compress, crop, blur, regenerate.",
     "experiment": "Measure the decoder-inversion paper and treering itself.",
 }
 """Name of every subcommand (and of its module) and its line in the help."""

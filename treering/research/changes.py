@@ -45,116 +45,141 @@ def _window(picture: Pictures, top: int, left: int, height: int, width: int) -> 
     return np.asarray(image), truth
 
 
-def _same(picture: Pictures, rng: np.random.Generator) -> tuple[Pictures, Truth]:
+def same(picture: Pictures, rng: np.random.Generator) -> tuple[Pictures, Truth]:
+    """As it is."""
     return picture, _linear((1, 0), (0, 1))
 
 
-def _mirror(picture: Pictures, rng: np.random.Generator) -> tuple[Pictures, Truth]:
+def mirror(picture: Pictures, rng: np.random.Generator) -> tuple[Pictures, Truth]:
+    """Left and right change places."""
     return picture[:, ::-1].copy(), _linear((1, 0), (0, -1))
 
 
-def _flip(picture: Pictures, rng: np.random.Generator) -> tuple[Pictures, Truth]:
+def flip(picture: Pictures, rng: np.random.Generator) -> tuple[Pictures, Truth]:
+    """Top and bottom change places."""
     return picture[::-1].copy(), _linear((-1, 0), (0, 1))
 
 
-def _quarter(picture: Pictures, rng: np.random.Generator) -> tuple[Pictures, Truth]:
+def quarter(picture: Pictures, rng: np.random.Generator) -> tuple[Pictures, Truth]:
+    """A quarter turn to a random side; height and width change places."""
     turns = int(rng.choice([1, 3]))
     sign = 1.0 if turns == 1 else -1.0
     return np.rot90(picture, turns).copy(), _linear((0, -sign), (sign, 0))
 
 
-def _turned(picture: Pictures, angle: float) -> tuple[Pictures, Truth]:
-    """Turned about its centre, counter-clockwise, corners black; a square picture."""
+def turned(picture: Pictures, angle: float) -> tuple[Pictures, Truth]:
+    """Turned about its centre, counter-clockwise, corners black."""
     image = Image.fromarray(picture).rotate(angle, Image.Resampling.BICUBIC)
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    return np.asarray(image), _linear((cosine, -sine), (sine, cosine))
+    ratio = picture.shape[1] / picture.shape[0]
+    return np.asarray(image), _linear((cosine, -sine * ratio), (sine / ratio, cosine))
 
 
-def _turn(angle: float, cropped: bool) -> Change:
+def turn(angle: float, cropped: bool) -> Change:
+    """Turned by an angle of 0 to 90 degrees, to a random side; ``cropped``: without the black corners."""
+
     def change(picture: Pictures, rng: np.random.Generator) -> tuple[Pictures, Truth]:
         signed = angle * float(rng.choice([-1, 1]))
-        found, truth = _turned(picture, signed)
+        found, truth = turned(picture, signed)
         if not cropped:
             return found, truth
-        radians = math.radians(angle)
-        side = math.floor(len(picture) / (math.cos(radians) + math.sin(radians)))
-        start = (len(picture) - side) // 2
-        found, window = _window(found, start, start, side, side)
+        share = _uncovered(angle, picture.shape[1] / picture.shape[0])
+        height, width = (max(1, math.floor(side * share)) for side in picture.shape[:2])
+        top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+        found, window = _window(found, top, left, height, width)
         return found, _after(window, truth)
 
     return change
 
 
-def _crop(share: float) -> Change:
+def _uncovered(angle: float, ratio: float) -> float:
+    """Share of each side of the largest window about the centre that has no black corner after a turn."""
+    cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    return 1 / (cosine + max(ratio, 1 / ratio) * sine)
+
+
+def crop(share: float) -> Change:
     """A random window of so much of the area, resized to the size of the picture."""
 
     def change(picture: Pictures, rng: np.random.Generator) -> tuple[Pictures, Truth]:
-        side = round(len(picture) * math.sqrt(share))
-        top, left = (int(v) for v in rng.integers(0, len(picture) - side + 1, 2))
-        return _window(picture, top, left, side, side)
+        height, width = (max(1, round(side * math.sqrt(share))) for side in picture.shape[:2])
+        top, left = (int(v) for v in rng.integers(0, [picture.shape[0] - height + 1, picture.shape[1] - width + 1]))
+        return _window(picture, top, left, height, width)
 
     return change
 
 
-def _shift(pixels: int) -> Change:
+def shift(pixels: int) -> Change:
     """Moved down and right, what is left empty black."""
 
     def change(picture: Pictures, rng: np.random.Generator) -> tuple[Pictures, Truth]:
-        found = np.zeros_like(picture)
-        found[pixels:, pixels:] = picture[:-pixels, :-pixels]
+        found, (height, width) = np.zeros_like(picture), picture.shape[:2]
+        found[pixels:, pixels:] = picture[: max(0, height - pixels), : max(0, width - pixels)]
         truth = _linear((1, 0), (0, 1))
-        truth[:, 2] = pixels / picture.shape[0], pixels / picture.shape[1]
+        truth[:, 2] = pixels / height, pixels / width
         return found, truth
 
     return change
 
 
-def _screenshot(picture: Pictures, rng: np.random.Generator) -> tuple[Pictures, Truth]:
-    """On a light page of 480x420 pixels, of which a square of 420 is kept and shrunk to the picture's size."""
-    side, page = len(picture), 420
-    top, left = (int(v) for v in rng.integers(0, page - side + 1, 2))
-    canvas = np.full((page, page, 3), _PAGE, np.uint8)
-    canvas[top : top + side, left : left + side] = picture
-    small = np.asarray(Image.fromarray(canvas).resize((side, side), Image.Resampling.LANCZOS))
-    zoom = side / page
-    truth = _linear((zoom, 0), (0, zoom))
-    truth[:, 2] = (top + side / 2) / page - 0.5, (left + side / 2) / page - 0.5
-    return small, truth
+def screenshot(share: float) -> Change:
+    """On a light page that is 1 / ``share`` times as high and wide, shrunk to the picture's size."""
+
+    def change(picture: Pictures, rng: np.random.Generator) -> tuple[Pictures, Truth]:
+        height, width = picture.shape[:2]
+        page = [round(side / share) for side in (height, width)]
+        top, left = (int(v) for v in rng.integers(0, [page[0] - height + 1, page[1] - width + 1]))
+        canvas = np.full((*page, 3), _PAGE, np.uint8)
+        canvas[top : top + height, left : left + width] = picture
+        small = np.asarray(Image.fromarray(canvas).resize((width, height), Image.Resampling.LANCZOS))
+        truth = _linear((height / page[0], 0), (0, width / page[1]))
+        truth[:, 2] = (top + height / 2) / page[0] - 0.5, (left + width / 2) / page[1] - 0.5
+        return small, truth
+
+    return change
 
 
-def _squeeze(picture: Pictures, rng: np.random.Generator) -> tuple[Pictures, Truth]:
-    """A fifth of the width cut off, at random sides, and the rest made square again."""
-    width = round(0.8 * picture.shape[1])
-    left = int(rng.integers(0, picture.shape[1] - width + 1))
-    return _window(picture, 0, left, picture.shape[0], width)
+def squeeze(share: float) -> Change:
+    """So much of the width is kept, at a random place, and stretched to the width of the picture."""
+
+    def change(picture: Pictures, rng: np.random.Generator) -> tuple[Pictures, Truth]:
+        width = max(1, round(share * picture.shape[1]))
+        left = int(rng.integers(0, picture.shape[1] - width + 1))
+        return _window(picture, 0, left, picture.shape[0], width)
+
+    return change
 
 
-def _everything(picture: Pictures, rng: np.random.Generator) -> tuple[Pictures, Truth]:
-    """Mirrored, turned by up to 45 degrees, cropped to what is left, JPEG 75."""
-    mirrored, first = _mirror(picture, rng)
-    found, second = _turn(float(rng.uniform(5, 45)), True)(mirrored, rng)
-    return jpeg(found, 75), _after(second, first)
+def mixed(quality: int) -> Change:
+    """Mirrored, turned by up to 45 degrees, cropped to what is left, and JPEG."""
+
+    def change(picture: Pictures, rng: np.random.Generator) -> tuple[Pictures, Truth]:
+        mirrored, first = mirror(picture, rng)
+        found, second = turn(float(rng.uniform(5, 45)), True)(mirrored, rng)
+        return jpeg(found, quality), _after(second, first)
+
+    return change
 
 
 POSES: dict[str, Change] = {
-    "as given": _same,
-    "mirror": _mirror,
-    "flip": _flip,
-    "quarter turn": _quarter,
-    "turn 5 cropped": _turn(5, True),
-    "turn 30 cropped": _turn(30, True),
-    "turn 30 black": _turn(30, False),
-    "turn 75 cropped": _turn(75, True),
-    "turn 75 black": _turn(75, False),
-    "crop 75 % area": _crop(0.75),
-    "crop 50 % area": _crop(0.5),
-    "crop 25 % area": _crop(0.25),
-    "shift 16": _shift(16),
-    "screenshot": _screenshot,
-    "squeeze 0.8": _squeeze,
-    "mirror+turn+crop+JPEG 75": _everything,
+    "as given": same,
+    "mirror": mirror,
+    "flip": flip,
+    "quarter turn": quarter,
+    "turn 5 cropped": turn(5, True),
+    "turn 30 cropped": turn(30, True),
+    "turn 30 black": turn(30, False),
+    "turn 75 cropped": turn(75, True),
+    "turn 75 black": turn(75, False),
+    "crop 75 % area": crop(0.75),
+    "crop 50 % area": crop(0.5),
+    "crop 25 % area": crop(0.25),
+    "shift 16": shift(16),
+    "screenshot": screenshot(256 / 420),
+    "squeeze 0.8": squeeze(0.8),
+    "mirror+turn+crop+JPEG 75": mixed(75),
 }
-"""What happens to the pose of a square picture uint8 ``[H, W, 3]``."""
+"""What happens to the pose of a picture uint8 ``[H, W, 3]``."""
 
 
 def undone(picture: Pictures, pose: Truth, size: int, cell: int) -> tuple[Pictures, NDArray[np.bool_]]:

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import InputError
 from ..settings import Networks
 from .demo.steps import STEPS
-from .experiments import SUMMARIES
+from .experiments import CHOOSING, SUMMARIES
 from .studies import STUDIES
 
 DEMO = "demo"
@@ -43,7 +43,7 @@ class Request:
     """What is asked for: a name of :data:`NAMES`, and what is not left to it (None).
 
     ``count``: pictures, or scenes of the demo.  ``iterations`` and ``seed``: of an experiment.  ``step`` and ``work``:
-    of the demo's training.  ``output``: folder of the results, or of the demo's pipeline.
+    of the demo's training.  ``attacks`` and ``methods``: of the experiment that lets them be chosen.  ``output``: folder of the results, or of the demo's pipeline.
     """
 
     name: str
@@ -54,6 +54,8 @@ class Request:
     networks: Networks = field(default_factory=Networks)
     output: Path | None = None
     work: Path = WORK
+    attacks: str | None = None
+    methods: str | None = None
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
@@ -85,7 +87,8 @@ def takes(name: str) -> set[str]:
     if name == DEMO:
         return {"step", "count", "output", "work"}
     if name in SUMMARIES:
-        return {"count", "iterations", "seed", "output", *_MODEL}
+        chosen = {"attacks", "methods"} if name == CHOOSING else set[str]()
+        return {"count", "iterations", "seed", "output", *chosen, *_MODEL}
     return {"count", "output", *_WITHOUT_MODEL.get(name, _MODEL)}
 
 
@@ -109,6 +112,10 @@ def _experiment(request: Request, listener: Listener) -> Result:
     from .experiments import bench, get
 
     experiment, networks = get(request.name), request.networks
+    if request.name == CHOOSING:
+        from .experiments.robustness import chosen
+
+        experiment = chosen(request.attacks, request.methods)
     settings = bench.Settings(
         request.count or experiment.images,
         request.iterations or experiment.iterations,

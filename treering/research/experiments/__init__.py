@@ -1,5 +1,5 @@
 """The tables and figures of Hong et al. 2024 ("Gradient-free Decoder Inversion in Latent Diffusion Models"),
-measured again on any model that treering loads.
+measured again on any model that treering loads, and what marks withstand.
 
 An experiment is a module with an ``EXPERIMENT``; :mod:`.bench` runs them all in the same way.
 """
@@ -20,9 +20,13 @@ SUMMARIES = {
     "convergence": "cocoercivity against convergence, and who satisfies the theorems (theory figure)",
     "classification": "which of three keys, method by method (Table 2, confusion matrices)",
     "qualitative": "a few pictures: reconstruction, error, recovered spectrum and verdict",
+    "robustness": "attacks by marks: treering's at every effort, and those of others",
     "editing": "how well the background survives an edit, and whether the mark does",
 }
 """Every experiment and the line that tells what it is."""
+
+CHOOSING = "robustness"
+"""The experiment that attacks and methods can be chosen for."""
 
 
 def get(name: str) -> Experiment:

@@ -11,7 +11,6 @@ STUDIES = {
     "autoencoder": (24, "decoder inversion that can only help: the demo, and a trained autoencoder on photographs"),
     "patterns": (16, "patterns: evidence, diversity, what can be seen"),
     "accuracy": (500, "right class and false positives on fresh pictures"),
-    "robustness": (24, "what a mark withstands"),
     "poses": (24, "which poses are found blind, and what that costs"),
     "table": (6, "tables of up to a million marks: seconds, memory, and where the screen has the right one"),
     "null": (4, "whether p-values are uniform where there is no mark"),
