@@ -1,0 +1,514 @@
+"""Any diffusers pipeline that makes pictures or clips: from noise to latent and back by calling the pipeline itself.
+
+Nothing here knows a family.  What is particular to one (prompts, guidance, time ids, packing, shifts) is done by the
+pipeline's own call; how it lays out its latents is found by probing (``layout``), how its scheduler steps likewise
+(``response``), and the way back is the same call with a scheduler that undoes those steps (``backwards``).
+
+Units: noise and latents are as the denoiser's loop has them, in the axes of the picture: float32 ``[B, C, h, w]``, or
+``[B, C, F, h, w]`` for clips; noise has unit variance.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError, ModelError, SamplerError
+from ..solvers import Method
+from ..types import Solution
+from . import fingerprint, layout
+from .backwards import SOLVER, Backwards, Watch, in_role
+from .layout import Layout
+from .response import Response, respond, unclipped
+from .twin import Draws, Memo, disguised, modules, twin, untouched, watched
+
+_FRAMES = ("num_frames", "video_length")
+_PROBING = (2, 4, 1, 20)
+"""Numbers of steps to try while probing a layout; only the first step is done."""
+ROWS = 8
+"""Samples that go through the networks together on an accelerator; one on a CPU."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A number of steps at one size: the scheduler set to them, its response, and the factor from unit noise."""
+
+    grid: Any
+    response: Response
+    init: float
+
+
+@dataclass
+class _Seen:
+    """What an autoencoder in disguise was asked for, and what it answered."""
+
+    calls: list[tuple[Tensor, tuple[Any, ...], dict[str, Any]]]
+    answers: list[Any]
+
+
+class PipelineModel:
+    """A pipeline that makes pictures or clips from text, as treering sees it; the pipeline is not changed.
+
+    ``pipe``: any text-to-image or text-to-video pipeline of diffusers, on any device, in any number type.  Raises
+    ``ModelError``, when it is first used, for what has no autoencoder or takes no ``latents=``.
+    """
+
+    def __init__(self, pipe: Any, name: str | None = None) -> None:
+        if not hasattr(pipe, "scheduler") or not hasattr(pipe, "components"):
+            raise ModelError(f"{type(pipe).__name__} is not a diffusers pipeline with a scheduler.")
+        self._pipe, self.name = pipe, name or _name(pipe)
+        self._takes = set(inspect.signature(type(pipe).__call__).parameters)
+        if "latents" not in self._takes:
+            raise ModelError(f"{self.name} takes no initial noise (its call has no latents=), so it cannot carry a mark.")
+        if not self._decoders():
+            raise ModelError(f"{self.name} has no autoencoder; a pipeline that decodes a latent is needed.")
+        self._memo = Memo(pipe.encode_prompt) if hasattr(pipe, "encode_prompt") else None
+        self._layouts: dict[tuple[tuple[int, int] | None, int | None], Layout] = {}
+        self._plans: dict[Any, Plan] = {}
+        self._encoders: set[str] = set()
+        self._doubles: bool | None = None
+
+    # ---------------------------------------------------------------------------------- what it is
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pipeline computes."""
+        device = getattr(self._pipe, "_execution_device", None) or self._pipe.device
+        return torch.device(device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number type of the largest network, which predicts."""
+        parts = modules(self._pipe).values()
+        largest = max(parts, key=lambda part: sum(p.numel() for p in part.parameters()))
+        return next((p.dtype for p in largest.parameters() if p.dtype.is_floating_point), torch.float32)
+
+    @property
+    def shape(self) -> layout.Shape:
+        """Latent of the pipeline's own size: ``(C, h, w)`` or ``(C, F, h, w)``."""
+        return self.layout().shape
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels of the pipeline's own size."""
+        return self.layout().size
+
+    @property
+    def clips(self) -> bool:
+        """Whether the pipeline makes clips."""
+        return self._frames_name is not None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with the weights or the scheduler."""
+        return fingerprint.of_parameters(modules(self._pipe).values(), self._pipe.scheduler)
+
+    @property
+    def _frames_name(self) -> str | None:
+        return next((name for name in _FRAMES if name in self._takes), None)
+
+    def _decoders(self) -> dict[str, Any]:
+        return {n: m for n, m in modules(self._pipe).items() if hasattr(m, "decode") and hasattr(m, "encode")}
+
+    # ---------------------------------------------------------------------------------- noise and latents
+
+    def noise_shape(self, size: tuple[int, int] | None = None, frames: int | None = None) -> layout.Shape:
+        """Shape of one noise, ``(C, h, w)`` or ``(C, F, h, w)``, for a picture of ``size`` (height, width) in pixels.
+
+        ``frames``: of the clip.  Without them, the pipeline's own.
+        """
+        return self.layout(size, frames).shape
+
+    def latents(self, noise: Tensor) -> Tensor:
+        """What ``latents=`` of the pipeline wants: noise ``[B, C, h, w]`` or ``[B, C, F, h, w]`` in its own order."""
+        found = self._layout_of(noise, {})
+        return found.to_given(noise.to(self.device)).to(self.dtype)
+
+    @torch.no_grad()
+    def sample(
+        self, noise: Tensor, prompts: Sequence[str] | str = "", steps: int | None = None, guidance: float | None = None,
+        **call: Any,
+    ) -> Tensor:
+        """Noise to latents, both ``[B, C, h, w]`` or ``[B, C, F, h, w]``, by the pipeline's own call.
+
+        ``steps`` and ``guidance``: the pipeline's own unless given; guidance 1 is none.  ``call``: whatever else the
+        pipeline's call takes.  Raises ``SamplerError`` for a sampler that adds noise.
+        """
+        found = self._layout_of(noise, call)
+        self.plan(found, steps, call).response.check_deterministic()
+        latents = list[Tensor]()
+        for rows, texts in self._rows(noise, prompts):
+            watch = Watch()
+            given = found.to_given(rows.to(self.device)).to(self.dtype)
+            self._call(unclipped(self._pipe.scheduler), watch, found, texts, steps, guidance, call, given)
+            assert watch.last is not None
+            latents.append(found.from_looped(watch.last))
+        return torch.cat(latents)
+
+    @torch.no_grad()
+    def recover(
+        self, latent: Tensor, prompts: Sequence[str] | str = "", steps: int | None = None,
+        guidance: float | None = None, evaluations: int = 1, **call: Any,
+    ) -> Tensor:
+        """Latents back to noise, both ``[B, C, h, w]`` or ``[B, C, F, h, w]``: the value of :meth:`invert`."""
+        return self.invert(latent, prompts, steps, guidance, evaluations, **call).value
+
+    @torch.no_grad()
+    def invert(
+        self, latent: Tensor, prompts: Sequence[str] | str = "", steps: int | None = None,
+        guidance: float | None = None, evaluations: int = 1, method: Method = SOLVER, **call: Any,
+    ) -> Solution:
+        """Latents back to noise, by the pipeline's own call with its scheduler reversed.
+
+        ``evaluations``: model outputs a step; one is DDIM inversion, more solve the step.  Other arguments as in
+        :meth:`sample`.  Raises ``SamplerError`` where the sampler cannot be inverted.
+        """
+        if evaluations < 1:
+            raise InputError("Every step needs at least one evaluation.")
+        found = self._layout_of(latent, call)
+        plan = self._reading_plan(found, steps, call)
+        values, residuals, statuses = list[Tensor](), list[Tensor](), list[Any]()
+        for rows, texts in self._rows(latent, prompts):
+            role = Backwards(plan.grid, plan.response, found.to_looped(rows.to(self.device)), evaluations, method)
+            self._call(self._pipe.scheduler, role, found, texts, steps, guidance, call, role.point.to(self.dtype))
+            if role.found is None:
+                raise ModelError(f"{self.name} left its loop before all steps were undone.")
+            values.append(found.from_looped(role.found.value) / plan.init)
+            residuals.append(role.found.residual)
+            statuses += role.found.status
+        count = torch.full((len(latent),), len(plan.response.a) * evaluations)
+        return Solution(torch.cat(values), torch.cat(residuals), count, tuple(statuses), torch.cat(residuals)[None])
+
+    # ---------------------------------------------------------------------------------- pictures
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Posterior mode: pixels ``[B, 3, H, W]``, clips ``[B, 3, F, H, W]``, in [-1, 1], to latents, float32."""
+        size, frames = (int(pixels.shape[-2]), int(pixels.shape[-1])), pixels.shape[2] if pixels.ndim == 5 else None
+        found = self.layout(size, frames)
+        return torch.cat([self._encode(found, one) for one in pixels.split(1)])
+
+    def _encode(self, found: Layout, pixels: Tensor) -> Tensor:
+        x = pixels.to(self.device)
+        if found.framewise:
+            x = x.transpose(1, 2).flatten(0, 1) if x.ndim == 5 else x
+        elif len(found.decoded) == 5 and x.ndim == 4:
+            x = x[:, :, None]
+        with untouched(self._pipe), self._autoencoder(found) as autoencoder:
+            return found.from_autoencoder(_mode(autoencoder.encode(x.to(found.number))).float(), 1)
+
+    @torch.no_grad()
+    def decode(self, latent: Tensor) -> Tensor:
+        """Latents to pixels ``[B, 3, H, W]`` or clips ``[B, 3, F, H, W]``, float32, not clipped."""
+        with untouched(self._pipe):
+            return torch.cat([self.decode_with_gradient(one) for one in latent.split(1)])
+
+    def decode_with_gradient(self, latent: Tensor) -> Tensor:
+        """As :meth:`decode` for one latent, for methods that differentiate."""
+        found = self._layout_of(latent, {})
+        more, named = found.decode
+        with self._autoencoder(found) as autoencoder:
+            z = found.to_autoencoder(latent.to(self.device)).to(found.number)
+            pixels = _tensor(autoencoder.decode(z, *more, **named)).float()
+        if found.frames is None:
+            return pixels[:, :, 0] if pixels.ndim == 5 else pixels
+        return pixels.transpose(0, 1)[None] if pixels.ndim == 4 else pixels
+
+    @contextlib.contextmanager
+    def _autoencoder(self, found: Layout) -> Iterator[Any]:
+        """The autoencoder in the number type in which the pipeline runs it."""
+        network = self._decoders()[found.decoder]
+        before = network.dtype
+        if before != found.number:
+            network.to(found.number)
+        try:
+            yield network
+        finally:
+            if before != found.number:
+                network.to(before)
+
+    # ---------------------------------------------------------------------------------- layouts and plans
+
+    def layout(self, size: tuple[int, int] | None = None, frames: int | None = None) -> Layout:
+        """Where a pipeline keeps the numbers of a picture of this size; probed once."""
+        key = (None if size is None else (int(size[0]), int(size[1])), frames)
+        if key not in self._layouts:
+            found = self._probe(*key)
+            self._layouts[key] = self._layouts[found.size, found.frames] = found
+        return self._layouts[key]
+
+    def _layout_of(self, latent: Tensor, call: dict[str, Any]) -> Layout:
+        """The layout that a noise or latent ``[B, ...]`` has, told by the call's size or by its shape."""
+        shape = tuple(latent.shape[1:])
+        size = (call["height"], call["width"]) if call.get("height") and call.get("width") else None
+        frames = next((call[name] for name in _FRAMES if call.get(name)), None)
+        if size or frames:
+            found = self.layout(size, frames)
+        else:
+            known = (one for one in self._layouts.values() if one.shape == shape)
+            found = next(known, None) or self.layout(*self._guess(shape))
+        if found.shape != shape:
+            raise ModelError(
+                f"{self.name} has latents of {_times(found.shape)} at {_times(found.size)} pixels, not {_times(shape)}."
+            )
+        return found
+
+    def _guess(self, shape: layout.Shape) -> tuple[tuple[int, int] | None, int | None]:
+        """Size and frames in pixels of a latent of this shape, in proportion to the pipeline's own size."""
+        own = self.layout()
+        if own.shape == shape or len(own.shape) != len(shape):
+            return None, None
+        size = tuple(n * whole // part for n, whole, part in zip(shape[-2:], own.size, own.shape[-2:], strict=True))
+        if own.frames is None or shape[1] == own.shape[1]:
+            return (size[0], size[1]), own.frames
+        most = own.shape[1] - 1
+        return (size[0], size[1]), 1 + (shape[1] - 1) * (own.frames - 1) // most if most else shape[1]
+
+    def plan(self, found: Layout, steps: int | None, call: dict[str, Any], scheduler: Any = None) -> Plan:
+        """The scheduler's steps in a call of this size, and the factor that noise is scaled with; probed once."""
+        simple = {k: v for k, v in call.items() if isinstance(v, (int, float, str, list, tuple))}
+        key = (found.size, found.frames, steps, repr(sorted(simple.items())), scheduler is None, id(self._pipe.scheduler))
+        if key not in self._plans:
+            watch = Watch(cut=True)
+            source = torch.Generator().manual_seed(0)
+            noise = torch.randn(1, *found.shape, generator=source)
+            given = found.to_given(noise.to(self.device))
+            self._call(unclipped(self._pipe.scheduler), watch, found, "", steps, 1.0, call, given.to(self.dtype))
+            assert watch.first is not None
+            first, sent = found.from_looped(watch.first), noise.to(watch.first.device)
+            init = float((first * sent).sum() / sent.square().sum())
+            self._plans[key] = Plan(watch.grid, respond(watch.grid, **watch.extra), init)
+        return self._plans[key]
+
+    def _reading_plan(self, found: Layout, steps: int | None, call: dict[str, Any]) -> Plan:
+        """The sampler's own plan if it can be inverted, else that of DDIM with the same noise levels."""
+        plan = self.plan(found, steps, call)
+        try:
+            plan.response.check_keeps()
+            return plan
+        except SamplerError:
+            grid = _ddim(plan.grid)
+            if grid is None:
+                raise
+            return Plan(grid, respond(grid), 1.0)
+
+    # ---------------------------------------------------------------------------------- calls
+
+    def _rows(self, batch: Tensor, prompts: Sequence[str] | str) -> Iterator[tuple[Tensor, list[str] | str]]:
+        """Samples and prompts as the networks take them: one at a time on a CPU."""
+        texts = [prompts] * len(batch) if isinstance(prompts, str) else list(prompts)
+        if len(texts) != len(batch):
+            raise InputError(f"There are {len(texts)} prompts for {len(batch)} samples.")
+        rows = 1 if self.device.type == "cpu" else ROWS
+        for i in range(0, len(batch), rows):
+            part = texts[i : i + rows]
+            yield batch[i : i + rows], part[0] if len(part) == 1 else part
+
+    def _guided(self, guidance: float | None) -> dict[str, Any]:
+        """The arguments that mean this guidance; where it is embedded (distilled), none keeps the pipeline's own."""
+        if guidance is None:
+            return {}
+        if "true_cfg_scale" in self._takes:
+            return {"true_cfg_scale": guidance} | ({"negative_prompt": ""} if guidance > 1 else {})
+        if "guidance_scale" not in self._takes or (guidance == 1 and self._doubles is False):
+            return {}
+        return {"guidance_scale": guidance}
+
+    def _call(
+        self, scheduler: Any, role: Any, found: Layout | None, texts: list[str] | str, steps: int | None,
+        guidance: float | None, call: dict[str, Any], given: Tensor | None, **parts: Any,
+    ) -> Any:
+        """One call of the pipeline's twin with its scheduler in a role; the loop's end is what is wanted of it."""
+        state = {"init_noise_sigma": 1.0, "order": 1} if isinstance(role, Backwards) else {}
+        extra = {} if self._memo is None else {"encode_prompt": self._memo}
+        double = twin(self._pipe, scheduler=in_role(scheduler, role, **state), **extra, **parts)
+        double.set_progress_bar_config(disable=True)
+        wanted: dict[str, Any] = {"output_type": "pt" if parts else "latent"}
+        if found is not None:
+            wanted |= {"height": found.size[0], "width": found.size[1]}
+            wanted |= {self._frames_name: found.frames} if self._frames_name and found.frames else {}
+        if given is not None:
+            wanted["latents"] = given.view(len(given), *found.given) if found is not None else given
+        if steps is not None:
+            wanted["num_inference_steps"] = steps
+        wanted |= self._guided(guidance) | {k: v for k, v in call.items() if k not in ("latents", "output_type")}
+        if not any(name in wanted for name in ("prompt", "prompt_embeds")):
+            wanted["prompt"] = texts
+        wanted = {name: value for name, value in wanted.items() if name in self._takes}
+        if isinstance(texts, list) and isinstance(wanted.get("negative_prompt"), str):
+            wanted["negative_prompt"] = [wanted["negative_prompt"]] * len(texts)
+        with untouched(self._pipe):
+            try:
+                return double(**wanted)
+            finally:
+                hooks = vars(double).get("_all_hooks")
+                if hooks is not vars(self._pipe).get("_all_hooks"):
+                    self._pipe._all_hooks = hooks
+
+    # ---------------------------------------------------------------------------------- probing
+
+    def _probe(self, size: tuple[int, int] | None, frames: int | None) -> Layout:
+        """Send a plain call, then indices, through the pipeline; see ``layout``."""
+        call: dict[str, Any] = {} if size is None else {"height": size[0], "width": size[1]}
+        if frames is not None and self._frames_name:
+            call[self._frames_name] = frames
+        steps, watch, seen, drawn, answered = self._plain(call)
+        name, decoded = _picture_decoder(seen)
+        first, last = watch.first, watch.last
+        assert first is not None and last is not None
+        shape, framewise = _geometry(decoded, self.clips)
+        pixels = torch.cat([_tensor(answer) for answer in seen[name].answers]) if framewise else _tensor(answered)
+        height, width = int(pixels.shape[-2]), int(pixels.shape[-1])
+        count = None if not self.clips else int(pixels.shape[0] if framewise else pixels.shape[2])
+        _, more, named = seen[name].calls[0]
+        number = seen[name].calls[0][0].dtype
+        problem: Exception | None = None
+        for given in layout.candidates(tuple(first.shape), drawn):
+            try:
+                maps = self._maps(call, steps, name, seen[name], given, tuple(last.shape), framewise)
+            except (ModelError, RuntimeError, ValueError, IndexError, TypeError) as error:
+                problem = problem or error
+                continue
+            return Layout(
+                shape, given[1:], tuple(last.shape[1:]), *maps, (height, width), count, framewise,
+                tuple(decoded.shape), (more, named), number, name,
+            )
+        raise ModelError(f"The layout of {self.name}'s latents could not be found: {problem}") from problem
+
+    def _plain(self, call: dict[str, Any]) -> tuple[int, Watch, dict[str, _Seen], list[layout.Shape], Any]:
+        """A call without ``latents=``: what the loop, the autoencoders and the random generator saw."""
+        problem: Exception | None = None
+        for steps in _PROBING:
+            watch, seen, parts = Watch(cut=True), dict[str, _Seen](), dict[str, Any]()
+            for name, network in self._decoders().items():
+                seen[name] = _Seen([], [])
+                parts[name] = _recording(network, seen[name])
+            try:
+                with Draws() as draws, watched(modules(self._pipe)) as called:
+                    self._call(unclipped(self._pipe.scheduler), watch, None, "", steps, None, call, None, **parts)
+            except Exception as error:  # a pipeline may refuse in any way
+                problem = problem or error
+                continue
+            name, _ = _picture_decoder(seen)
+            self._see_guidance(called, call, steps)
+            return steps, watch, seen, draws.shapes, seen[name].answers[0]
+        raise ModelError(f"{self.name} cannot be called with a prompt alone: {problem}") from problem
+
+    def _see_guidance(self, called: list[tuple[str, int]], call: dict[str, Any], steps: int) -> None:
+        """Whether guidance doubles what the denoiser is asked for, or is embedded."""
+        if self._doubles is None and "guidance_scale" in self._takes:
+            loads = list[int]()
+            for scale in (1.0, 5.0):
+                with watched(modules(self._pipe)) as called:
+                    watch = Watch(cut=True)
+                    self._call(
+                        unclipped(self._pipe.scheduler), watch, None, "", steps, None,
+                        {**call, "guidance_scale": scale}, None,
+                    )
+                loads.append(sum(rows for _, rows in called))
+            self._doubles = loads[1] > loads[0]
+
+    def _maps(
+        self, call: dict[str, Any], steps: int, name: str, before: _Seen, given: layout.Shape, looped: layout.Shape,
+        framewise: bool,
+    ) -> tuple[layout.Map, layout.Map]:
+        def send(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            watch, seen = Watch(cut=True, answer=y.to(self.device)), _Seen([], [])
+            fake = _recording(self._decoders()[name], seen, before.answers)
+            latents = x.view(given).to(self.device, self.dtype)
+            self._call(unclipped(self._pipe.scheduler), watch, None, "", steps, 1.0, call, latents, **{name: fake})
+            if watch.first is None or tuple(watch.first.shape) != looped:
+                raise ModelError("the loop does not see what is given as latents=")
+            decoded = _joined(seen)
+            ordered = decoded.transpose(0, 1) if framewise else decoded
+            return watch.first.flatten().float().cpu(), ordered.flatten().float().cpu()
+
+        half = self.dtype in (torch.bfloat16, torch.float16)
+        return layout.find(send, math.prod(given), math.prod(looped), half)
+
+
+def _recording(network: Any, seen: _Seen, answers: Sequence[Any] | None = None) -> Any:
+    """An autoencoder that notes what it decodes; with ``answers`` it gives those instead of working."""
+
+    def decode(self: Any, z: Tensor, *args: Any, **kwargs: Any) -> Any:
+        seen.calls.append((z, args, kwargs))
+        if answers is not None:
+            return answers[len(seen.calls) - 1]
+        seen.answers.append(network.decode(z, *args, **kwargs))
+        return seen.answers[-1]
+
+    return disguised(network, {"decode": decode}, vars(network))
+
+
+def _picture_decoder(seen: dict[str, _Seen]) -> tuple[str, Tensor]:
+    """The autoencoder that decoded the picture, and all that it was given."""
+    used = {name: one for name, one in seen.items() if one.calls and one.calls[0][0].ndim in (4, 5)}
+    if not used:
+        raise ModelError("its autoencoder was not asked to decode anything of a picture's shape")
+    name = max(used, key=lambda n: (_tensor(used[n].answers[0]).ndim, _tensor(used[n].answers[0]).numel()))
+    return name, _joined(used[name])
+
+
+def _joined(seen: _Seen) -> Tensor:
+    return torch.cat([z for z, _, _ in seen.calls])
+
+
+def _geometry(decoded: Tensor, clips: bool) -> tuple[layout.Shape, bool]:
+    """Shape of one latent, and whether a clip's frames are decoded as pictures of their own."""
+    if decoded.ndim == 5:
+        _, channels, frames, height, width = decoded.shape
+        return ((channels, frames, height, width) if clips else (channels * frames, height, width)), False
+    frames, channels, height, width = decoded.shape
+    return ((channels, frames, height, width), True) if clips else ((channels, height, width), False)
+
+
+def _tensor(answer: Any) -> Tensor:
+    """The picture in what a ``decode`` answers: a tensor, a tuple, or an object with ``sample``."""
+    if isinstance(answer, Tensor):
+        return answer
+    found: Tensor = answer[0] if isinstance(answer, (tuple, list)) else answer["sample"]
+    return found
+
+
+def _mode(answer: Any) -> Tensor:
+    """The mode of what an ``encode`` answers, whichever of diffusers' forms it has."""
+    distribution = getattr(answer, "latent_dist", None)
+    if distribution is not None:
+        return distribution.mode()
+    for name in ("latents", "latent"):
+        if isinstance(found := getattr(answer, name, None), Tensor):
+            return found
+    return _tensor(answer)
+
+
+def _ddim(grid: Any) -> Any:
+    """DDIM over the same steps as a scheduler of variance-preserving diffusion, or None for other schedulers."""
+    if not hasattr(grid, "alphas_cumprod") or grid.config.get("prediction_type", "epsilon") not in (
+        "epsilon", "v_prediction", "sample",
+    ):
+        return None
+    from diffusers import DDIMScheduler
+
+    made = DDIMScheduler.from_config(grid.config, clip_sample=False, thresholding=False, set_alpha_to_one=False)
+    made.set_timesteps(len(grid.timesteps))
+    return made
+
+
+def _name(pipe: Any) -> str:
+    source = getattr(pipe.config, "_name_or_path", None) if hasattr(pipe, "config") else None
+    return str(source or type(pipe).__name__)
+
+
+def _times(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+del replace
