@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -32,7 +33,11 @@ from .twin import Draws, Memo, disguised, modules, twin, untouched, watched
 
 _FRAMES = ("num_frames", "video_length")
 _PROBING = (2, 4, 1, 20)
-"""Numbers of steps to try while probing a layout; only the first step is done."""
+"""Numbers of steps to try while probing a layout; only the first is done."""
+_EMPTY = ("", "a picture")
+"""Prompts that say nothing, to try: some pipelines do not take an empty one."""
+_BINNING = "use_resolution_binning"
+"""An argument of some calls with which a size is not taken as it is given."""
 ROWS = 8
 """Samples that go through the networks together on an accelerator; one on a CPU."""
 
@@ -71,10 +76,10 @@ class PipelineModel:
         if not self._decoders():
             raise ModelError(f"{self.name} has no autoencoder; a pipeline that decodes a latent is needed.")
         self._memo = Memo(pipe.encode_prompt) if hasattr(pipe, "encode_prompt") else None
-        self._layouts: dict[tuple[tuple[int, int] | None, int | None], Layout] = {}
+        self._layouts: dict[tuple[Any, ...], Layout] = {}
         self._plans: dict[Any, Plan] = {}
-        self._encoders: set[str] = set()
         self._doubles: bool | None = None
+        self._empty, self._spare = "", 0
 
     # ---------------------------------------------------------------------------------- what it is
 
@@ -177,7 +182,7 @@ class PipelineModel:
         plan = self._reading_plan(found, steps, call)
         values, residuals, statuses = list[Tensor](), list[Tensor](), list[Any]()
         for rows, texts in self._rows(latent, prompts):
-            role = Backwards(plan.grid, plan.response, found.to_looped(rows.to(self.device)), evaluations, method)
+            role = Backwards(plan.grid, plan.response, found.to_looped(rows.to(self.device)), evaluations, method, self._spare)
             self._call(self._pipe.scheduler, role, found, texts, steps, guidance, call, role.point.to(self.dtype))
             if role.found is None:
                 raise ModelError(f"{self.name} left its loop before all steps were undone.")
@@ -237,12 +242,16 @@ class PipelineModel:
 
     # ---------------------------------------------------------------------------------- layouts and plans
 
-    def layout(self, size: tuple[int, int] | None = None, frames: int | None = None) -> Layout:
-        """Where a pipeline keeps the numbers of a picture of this size; probed once."""
-        key = (None if size is None else (int(size[0]), int(size[1])), frames)
+    def layout(self, size: tuple[int, int] | None = None, frames: int | None = None, **call: Any) -> Layout:
+        """Where a pipeline keeps the numbers of a picture of this size (height, width); probed once.
+
+        ``call``: what else the call takes that has to do with it, if anything.
+        """
+        binning = call.get(_BINNING)
+        key = (None if size is None else (int(size[0]), int(size[1])), frames, binning)
         if key not in self._layouts:
-            found = self._probe(*key)
-            self._layouts[key] = self._layouts[found.size, found.frames] = found
+            found = self._probe(key[0], frames, call)
+            self._layouts[key] = self._layouts[found.size, found.frames, binning] = found
         return self._layouts[key]
 
     def _layout_of(self, latent: Tensor, call: dict[str, Any]) -> Layout:
@@ -251,10 +260,10 @@ class PipelineModel:
         size = (call["height"], call["width"]) if call.get("height") and call.get("width") else None
         frames = next((call[name] for name in _FRAMES if call.get(name)), None)
         if size or frames:
-            found = self.layout(size, frames)
+            found = self.layout(size, frames, **call)
         else:
             known = (one for one in self._layouts.values() if one.shape == shape)
-            found = next(known, None) or self.layout(*self._guess(shape))
+            found = next(known, None) or self.layout(*self._guess(shape), **call)
         if found.shape != shape:
             raise ModelError(
                 f"{self.name} has latents of {_times(found.shape)} at {_times(found.size)} pixels, not {_times(shape)}."
@@ -272,20 +281,21 @@ class PipelineModel:
         most = own.shape[1] - 1
         return (size[0], size[1]), 1 + (shape[1] - 1) * (own.frames - 1) // most if most else shape[1]
 
-    def plan(self, found: Layout, steps: int | None, call: dict[str, Any], scheduler: Any = None) -> Plan:
+    def plan(self, found: Layout, steps: int | None, call: dict[str, Any]) -> Plan:
         """The scheduler's steps in a call of this size, and the factor that noise is scaled with; probed once."""
         simple = {k: v for k, v in call.items() if isinstance(v, (int, float, str, list, tuple))}
-        key = (found.size, found.frames, steps, repr(sorted(simple.items())), scheduler is None, id(self._pipe.scheduler))
+        key = (found.size, found.frames, steps, repr(sorted(simple.items())), id(self._pipe.scheduler))
         if key not in self._plans:
-            watch = Watch(cut=True)
+            watch = Watch(cut=1 + self._spare)
             source = torch.Generator().manual_seed(0)
             noise = torch.randn(1, *found.shape, generator=source)
             given = found.to_given(noise.to(self.device))
-            self._call(unclipped(self._pipe.scheduler), watch, found, "", steps, 1.0, call, given.to(self.dtype))
+            given = given.to(self.dtype)
+            self._call(unclipped(self._pipe.scheduler), watch, found, self._empty, steps, 1.0, call, given)
             assert watch.first is not None
             first, sent = found.from_looped(watch.first), noise.to(watch.first.device)
             init = float((first * sent).sum() / sent.square().sum())
-            self._plans[key] = Plan(watch.grid, respond(watch.grid, **watch.extra), init)
+            self._plans[key] = Plan(watch.grid, respond(watch.grid, self._spare, **watch.extra), init)
         return self._plans[key]
 
     def _reading_plan(self, found: Layout, steps: int | None, call: dict[str, Any]) -> Plan:
@@ -298,13 +308,14 @@ class PipelineModel:
             grid = _ddim(plan.grid)
             if grid is None:
                 raise
-            return Plan(grid, respond(grid), 1.0)
+            return Plan(grid, respond(grid, self._spare), 1.0)
 
     # ---------------------------------------------------------------------------------- calls
 
     def _rows(self, batch: Tensor, prompts: Sequence[str] | str) -> Iterator[tuple[Tensor, list[str] | str]]:
         """Samples and prompts as the networks take them: one at a time on a CPU."""
         texts = [prompts] * len(batch) if isinstance(prompts, str) else list(prompts)
+        texts = [text or self._empty for text in texts]
         if len(texts) != len(batch):
             raise InputError(f"There are {len(texts)} prompts for {len(batch)} samples.")
         rows = 1 if self.device.type == "cpu" else ROWS
@@ -329,9 +340,9 @@ class PipelineModel:
         """One call of the pipeline's twin with its scheduler in a role; the loop's end is what is wanted of it."""
         state = {"init_noise_sigma": 1.0, "order": 1} if isinstance(role, Backwards) else {}
         extra = {} if self._memo is None else {"encode_prompt": self._memo}
-        double = twin(self._pipe, scheduler=in_role(scheduler, role, **state), **extra, **parts)
+        double = twin(self._pipe, **{"scheduler": in_role(scheduler, role, **state)}, **extra, **parts)
         double.set_progress_bar_config(disable=True)
-        wanted: dict[str, Any] = {"output_type": "pt" if parts else "latent"}
+        wanted: dict[str, Any] = {"output_type": "pt" if parts else "latent", _BINNING: False}
         if found is not None:
             wanted |= {"height": found.size[0], "width": found.size[1]}
             wanted |= {self._frames_name: found.frames} if self._frames_name and found.frames else {}
@@ -348,6 +359,8 @@ class PipelineModel:
         with untouched(self._pipe):
             try:
                 return double(**wanted)
+            except Exception as error:  # a pipeline may fail in any way
+                raise ModelError(f"{self.name} failed in its own call: {_first_line(error)}") from error
             finally:
                 hooks = vars(double).get("_all_hooks")
                 if hooks is not vars(self._pipe).get("_all_hooks"):
@@ -355,84 +368,149 @@ class PipelineModel:
 
     # ---------------------------------------------------------------------------------- probing
 
-    def _probe(self, size: tuple[int, int] | None, frames: int | None) -> Layout:
+    def _probe(self, size: tuple[int, int] | None, frames: int | None, call: dict[str, Any]) -> Layout:
         """Send a plain call, then indices, through the pipeline; see ``layout``."""
-        call: dict[str, Any] = {} if size is None else {"height": size[0], "width": size[1]}
         if frames is not None and self._frames_name:
-            call[self._frames_name] = frames
-        steps, watch, seen, drawn, answered = self._plain(call)
-        name, decoded = _picture_decoder(seen)
-        first, last = watch.first, watch.last
+            call = call | {self._frames_name: frames}
+        if size is not None:
+            call = call | {"height": size[0], "width": size[1]}
+        plain = self._plain(call)
+        first, last, name = plain.watch.first, plain.watch.last, plain.decoder
         assert first is not None and last is not None
+        decoded, answers = _joined(plain.seen), plain.seen.answers
         shape, framewise = _geometry(decoded, self.clips)
-        pixels = torch.cat([_tensor(answer) for answer in seen[name].answers]) if framewise else _tensor(answered)
+        pixels = torch.cat([_tensor(answer) for answer in answers]) if framewise else _tensor(answers[0])
         height, width = int(pixels.shape[-2]), int(pixels.shape[-1])
         count = None if not self.clips else int(pixels.shape[0] if framewise else pixels.shape[2])
-        _, more, named = seen[name].calls[0]
-        number = seen[name].calls[0][0].dtype
+        z, more, named = plain.seen.calls[0]
         problem: Exception | None = None
-        for given in layout.candidates(tuple(first.shape), drawn):
+        for given in layout.candidates(tuple(first.shape), plain.drawn):
             try:
-                maps = self._maps(call, steps, name, seen[name], given, tuple(last.shape), framewise)
+                head, tail = self._maps(plain, given, framewise)
             except (ModelError, RuntimeError, ValueError, IndexError, TypeError) as error:
                 problem = problem or error
                 continue
-            return Layout(
-                shape, given[1:], tuple(last.shape[1:]), *maps, (height, width), count, framewise,
-                tuple(decoded.shape), (more, named), number, name,
-            )
-        raise ModelError(f"The layout of {self.name}'s latents could not be found: {problem}") from problem
+            looped, number = tuple(last.shape[1:]), z.dtype
+            place = (tuple(decoded.shape), (more, named), number, name)
+            return Layout(shape, given[1:], looped, head, tail, (height, width), count, framewise, *place)
+        raise ModelError(f"The layout of {self.name}'s latents could not be found: {_first_line(problem)}") from problem
 
-    def _plain(self, call: dict[str, Any]) -> tuple[int, Watch, dict[str, _Seen], list[layout.Shape], Any]:
-        """A call without ``latents=``: what the loop, the autoencoders and the random generator saw."""
+    def _plain(self, call: dict[str, Any]) -> _Plain:
+        """A call without ``latents=``: what the loop, the autoencoders and the random generator saw.
+
+        A pipeline may refuse an empty prompt, its own size, or a number of steps, and its loop may leave out the last
+        time; what it takes is found by trying.  Where nothing goes, its denoiser is left out.
+        """
         problem: Exception | None = None
-        for steps in _PROBING:
-            watch, seen, parts = Watch(cut=True), dict[str, _Seen](), dict[str, Any]()
-            for name, network in self._decoders().items():
-                seen[name] = _Seen([], [])
-                parts[name] = _recording(network, seen[name])
+        sizes = [call] if "height" in call else [call, {**call, "height": None, "width": None}]
+        tries = itertools.product((False, True), _PROBING, sizes, (1, 2), _EMPTY)
+        for idle, steps, given, cut, text in tries:
+            plain = _Plain(given, steps, cut, text, idle, Watch(cut=cut))
             try:
-                with Draws() as draws, watched(modules(self._pipe)) as called:
-                    self._call(unclipped(self._pipe.scheduler), watch, None, "", steps, None, call, None, **parts)
+                self._try(plain)
             except Exception as error:  # a pipeline may refuse in any way
                 problem = problem or error
                 continue
-            name, _ = _picture_decoder(seen)
-            self._see_guidance(called, call, steps)
-            return steps, watch, seen, draws.shapes, seen[name].answers[0]
-        raise ModelError(f"{self.name} cannot be called with a prompt alone: {problem}") from problem
+            self._empty, self._spare = text, cut - plain.watch.turns
+            return plain
+        raise ModelError(f"{self.name} cannot be called with a prompt alone: {_first_line(problem)}") from problem
 
-    def _see_guidance(self, called: list[tuple[str, int]], call: dict[str, Any], steps: int) -> None:
-        """Whether guidance doubles what the denoiser is asked for, or is embedded."""
-        if self._doubles is None and "guidance_scale" in self._takes:
-            loads = list[int]()
-            for scale in (1.0, 5.0):
-                with watched(modules(self._pipe)) as called:
-                    watch = Watch(cut=True)
-                    self._call(
-                        unclipped(self._pipe.scheduler), watch, None, "", steps, None,
-                        {**call, "guidance_scale": scale}, None,
-                    )
-                loads.append(sum(rows for _, rows in called))
-            self._doubles = loads[1] > loads[0]
+    def _try(self, plain: _Plain) -> None:
+        seen = {name: _Seen([], []) for name in self._decoders()}
+        parts = {name: _recording(network, seen[name]) for name, network in self._decoders().items()}
+        with Draws() as draws, watched(modules(self._pipe), self._memo) as called:
+            self._send(plain, plain.watch, None, parts, None)
+        if not plain.watch.turns:
+            raise ModelError("its loop did no step")
+        plain.decoder, plain.drawn = _picture_decoder(seen), draws.shapes
+        plain.seen = seen[plain.decoder]
+        if self._doubles is None and not plain.idle:
+            with watched(modules(self._pipe), self._memo) as single:
+                self._send(plain, Watch(cut=plain.cut), None, {}, 1.0)
+            loads = [sum(n for name, n in c if name not in parts) for c in (called, single)]
+            self._doubles = loads[0] > loads[1]
 
-    def _maps(
-        self, call: dict[str, Any], steps: int, name: str, before: _Seen, given: layout.Shape, looped: layout.Shape,
-        framewise: bool,
-    ) -> tuple[layout.Map, layout.Map]:
+    def _send(
+        self, plain: _Plain, watch: Watch, latents: Tensor | None, parts: dict[str, Any], guidance: float | None
+    ) -> None:
+        """One call as the plain one was, cut short."""
+        if plain.idle:
+            parts = parts | {n: _idle(m) for n, m in modules(self._pipe).items() if n not in parts and _predicts(m)}
+        scheduler = unclipped(self._pipe.scheduler)
+        self._call(scheduler, watch, None, plain.text, plain.steps, guidance, plain.call, latents, **parts)
+
+    def _maps(self, plain: _Plain, given: layout.Shape, framewise: bool) -> tuple[layout.Map, layout.Map]:
+        first, last = plain.watch.first, plain.watch.last
+        assert first is not None and last is not None
+
         def send(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-            watch, seen = Watch(cut=True, answer=y.to(self.device)), _Seen([], [])
-            fake = _recording(self._decoders()[name], seen, before.answers)
-            latents = x.view(given).to(self.device, self.dtype)
-            self._call(unclipped(self._pipe.scheduler), watch, None, "", steps, 1.0, call, latents, **{name: fake})
-            if watch.first is None or tuple(watch.first.shape) != looped:
+            watch, seen = Watch(cut=plain.cut, answer=y.to(self.device)), _Seen([], [])
+            fake = _recording(self._decoders()[plain.decoder], seen, plain.seen.answers)
+            self._send(plain, watch, x.view(given).to(self.device, self.dtype), {plain.decoder: fake}, 1.0)
+            if watch.first is None or watch.first.shape != first.shape:
                 raise ModelError("the loop does not see what is given as latents=")
             decoded = _joined(seen)
             ordered = decoded.transpose(0, 1) if framewise else decoded
             return watch.first.flatten().float().cpu(), ordered.flatten().float().cpu()
 
         half = self.dtype in (torch.bfloat16, torch.float16)
-        return layout.find(send, math.prod(given), math.prod(looped), half)
+        return layout.find(send, math.prod(given), last.numel(), half)
+
+
+@dataclass
+class _Plain:
+    """A call without ``latents=`` that a pipeline took, and what was seen in it."""
+
+    call: dict[str, Any]
+    steps: int
+    cut: int
+    text: str
+    idle: bool
+    watch: Watch
+    decoder: str = ""
+    seen: _Seen = field(default_factory=lambda: _Seen([], []))
+    drawn: list[layout.Shape] = field(default_factory=list)
+
+
+def _predicts(network: Any) -> bool:
+    """Whether a network may be a denoiser: one with a configuration of diffusers' kind, told by its class method."""
+    return hasattr(network, "config") and hasattr(type(network), "load_config")
+
+
+def _idle(network: Any) -> Any:
+    """A network in disguise that answers zeros of the shape it was asked about."""
+    config = network.config
+    channels = (config.get("in_channels"), config.get("out_channels"))
+
+    def zeros(x: Any) -> Any:
+        if isinstance(x, list):
+            return [zeros(part) for part in x]
+        if all(channels) and x.ndim > 2 and x.shape[1] == channels[0]:
+            return x.new_zeros(x.shape[0], channels[1], *x.shape[2:])
+        return torch.zeros_like(x)
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        found = [x for x in (*args, *kwargs.values()) if isinstance(x, list) or (isinstance(x, Tensor) and x.ndim > 2)]
+        answer = zeros(kwargs.get("hidden_states", found[0]))
+        return (answer,) if kwargs.get("return_dict") is False else _Output(sample=answer)
+
+    return disguised(network, {"__call__": call}, vars(network))
+
+
+class _Output(dict[str, Any]):
+    """An output object with ``sample``."""
+
+    @property
+    def sample(self) -> Any:
+        """The prediction."""
+        return self["sample"]
+
+    def __getitem__(self, key: Any) -> Any:
+        return super().__getitem__("sample" if key == 0 else key)
+
+
+def _first_line(error: Exception | None) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def _recording(network: Any, seen: _Seen, answers: Sequence[Any] | None = None) -> Any:
@@ -448,13 +526,12 @@ def _recording(network: Any, seen: _Seen, answers: Sequence[Any] | None = None) 
     return disguised(network, {"decode": decode}, vars(network))
 
 
-def _picture_decoder(seen: dict[str, _Seen]) -> tuple[str, Tensor]:
-    """The autoencoder that decoded the picture, and all that it was given."""
+def _picture_decoder(seen: dict[str, _Seen]) -> str:
+    """The autoencoder that decoded the picture."""
     used = {name: one for name, one in seen.items() if one.calls and one.calls[0][0].ndim in (4, 5)}
     if not used:
         raise ModelError("its autoencoder was not asked to decode anything of a picture's shape")
-    name = max(used, key=lambda n: (_tensor(used[n].answers[0]).ndim, _tensor(used[n].answers[0]).numel()))
-    return name, _joined(used[name])
+    return max(used, key=lambda name: (_tensor(used[name].answers[0]).ndim, _tensor(used[name].answers[0]).numel()))
 
 
 def _joined(seen: _Seen) -> Tensor:
@@ -510,5 +587,3 @@ def _name(pipe: Any) -> str:
 def _times(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
-
-del replace

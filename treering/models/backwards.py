@@ -39,17 +39,30 @@ def order(response: Response, evaluations: int) -> list[int]:
     steps = list(reversed(range(len(response.a))))
     if response.remembers:
         return steps * evaluations
-    return [step for step in steps for _ in range(evaluations)]
+    counts = shares(response, evaluations)
+    return [step for step in steps for _ in range(counts[step])]
+
+
+def shares(response: Response, evaluations: int) -> list[int]:
+    """Evaluations of every step, ``evaluations`` on average: half of them each, the rest as steps are long.
+
+    The residual of a step falls by about b / a times the slope of the model in every evaluation.
+    """
+    count, least = len(response.a), (evaluations + 1) // 2
+    length = torch.tensor([abs(b / a) * s for a, b, s in zip(response.a, response.b, response.scales, strict=True)])
+    ideal = (length / length.sum().clamp_min(1e-12) * count * (evaluations - least)).cumsum(0).round().long()
+    return (torch.diff(ideal, prepend=torch.zeros(1, dtype=torch.int64)) + least).tolist()
 
 
 def walk(response: Response, latent: Tensor, evaluations: int, tolerance: float, method: Method) -> Walk:
     """Latent ``[B, ...]`` to first sample, ``evaluations`` model outputs a step.
 
-    The first guess of a point is the cleaner end of its step, as DDIM inversion has it (Song et al. 2021).  A sampler
+    The first guess of a point is what the model output before it leads to; at the first step of all, where there is
+    none, it is the cleaner end, as DDIM inversion has it everywhere (Song et al. 2021).  A sampler
     that remembers is walked back several times: in the first pass every earlier model output is taken for the
     step's own, then for what the pass before has found.
     """
-    passes, each = (evaluations, 1) if response.remembers else (1, evaluations)
+    passes, each = (evaluations, [1] * len(response.a)) if response.remembers else (1, shares(response, evaluations))
     book = _Book(len(latent), latent.device, tolerance)
     outputs, points = dict[int, Tensor](), dict[int, Tensor]()
     scales = (*response.scales, 1.0)
@@ -59,8 +72,13 @@ def walk(response: Response, latent: Tensor, evaluations: int, tolerance: float,
         book.begin()
         for i in reversed(range(len(response.a))):
             step = _Step(response, i, x, outputs if turn else None)
-            start = points[i] if turn else x * (scales[i + 1] / scales[i])
-            x, points[i], outputs[i] = yield from _solve(step, start, i, each, book, method)
+            if turn:
+                start = points[i]
+            elif i + 1 in outputs:
+                start = x - step.residual(x, outputs[i + 1])
+            else:
+                start = x * (scales[i + 1] / scales[i])
+            x, points[i], outputs[i] = yield from _solve(step, start, i, each[i], book, method)
     return Found(x, book.residual, book.statuses())
 
 
@@ -187,23 +205,24 @@ class Answer(tuple[Tensor, ...]):
 class Watch:
     """Lets the scheduler work as ever, and keeps the first and the last sample.
 
-    ``cut``: only the first step is done; ``grid`` is then the scheduler with all its steps set.  ``answer``: what
-    that step returns in place of its own, in float32.
+    ``cut``: the loop ends after so many steps (0: none is left out); ``grid`` is the scheduler with all of them.
+    ``answer``: what a step returns in place of its own, in float32.  ``turns``: steps that were done.
     """
 
-    cut: bool = False
+    cut: int = 0
     answer: Tensor | None = None
     grid: Any = None
     extra: dict[str, Any] = field(default_factory=dict)
     first: Tensor | None = None
     last: Tensor | None = None
+    turns: int = 0
 
     def set_timesteps(self, scheduler: Any, own: Callable[..., None], args: Any, kwargs: Any) -> None:
         """As ever, then cut."""
         own(*args, **kwargs)
         self.grid = plain_copy(scheduler, type(scheduler).__mro__[1])
         if self.cut:
-            scheduler.timesteps = scheduler.timesteps[:1]
+            scheduler.timesteps = scheduler.timesteps[: self.cut]
 
     def scale(self, sample: Tensor, own: Callable[[], Tensor]) -> Tensor:
         """As ever."""
@@ -211,6 +230,7 @@ class Watch:
 
     def step(self, output: Tensor, sample: Tensor, own: Callable[[], Any], extra: dict[str, Any]) -> Any:
         """As ever, unless another answer is wanted."""
+        self.turns += 1
         self.first = sample if self.first is None else self.first
         self.extra = {k: v for k, v in extra.items() if isinstance(v, (int, float)) and k != "return_dict"}
         answer = own()
@@ -225,13 +245,15 @@ class Backwards:
     """Asks the pipeline for the model outputs that a :func:`walk` needs.
 
     The first turn of the loop shows what the pipeline made of its ``latents=``; it is not used, so nothing depends on
-    how a pipeline scales them.
+    how a pipeline scales them.  ``spare``: times at the end of the list that the pipeline's loop leaves out.
     """
 
-    def __init__(self, grid: Any, response: Response, latent: Tensor, evaluations: int, method: Method) -> None:
+    def __init__(
+        self, grid: Any, response: Response, latent: Tensor, evaluations: int, method: Method, spare: int = 0
+    ) -> None:
         self.grid, self.response = grid, response
         steps = order(response, evaluations)
-        self.steps = [steps[0], *steps]
+        self.steps = [steps[0], *steps, *steps[-1:] * spare]
         self.walk = walk(response, latent, evaluations, 1e-3, method)
         self.turn, self.point, self.found = 0, latent, None
 
@@ -270,5 +292,5 @@ class Backwards:
         return output.float()
 
 
-SOLVER = Anderson(3)
+SOLVER = Anderson(7)
 """How a step is solved: one evaluation of it is DDIM inversion."""

@@ -78,9 +78,12 @@ def unclipped(scheduler: Any) -> Any:
     return copied
 
 
-def respond(scheduler: Any, **step: Any) -> Response:
-    """Probe a scheduler whose timesteps are set; it is not changed.  ``step``: what else its ``step`` is given."""
-    count, name = len(scheduler.timesteps), type(scheduler).__name__
+def respond(scheduler: Any, spare: int = 0, **step: Any) -> Response:
+    """Probe a scheduler whose timesteps are set; it is not changed.
+
+    ``spare``: how many of the last timesteps are not stepped from.  ``step``: what else its ``step`` is given.
+    """
+    count, name = len(scheduler.timesteps) - spare, type(scheduler).__name__
     outputs = torch.zeros(count, count + 4, dtype=torch.float64)
     first = torch.zeros(count + 4, dtype=torch.float64)
     first[1] = 1.0  # entry 0 stays zero; entries 2 to count + 1: one model output each
@@ -98,7 +101,7 @@ def respond(scheduler: Any, **step: Any) -> Response:
         room = alpha.abs() * first[entry].abs() + beta.abs() @ outputs[:, entry].abs()
         linear &= bool(((samples[:, entry] - expected).abs() <= _LINEAR * (1 + room)).all())
     a, b, history = _one_by_one(alpha, beta)
-    return Response(name, scheduler.timesteps.clone(), scales, a, b, history, noisy, linear)
+    return Response(name, scheduler.timesteps[:count].clone(), scales, a, b, history, noisy, linear)
 
 
 def _one_by_one(
@@ -125,7 +128,7 @@ def _run(
     samples, scales = [first], list[float]()
     try:
         with Draws(draws):
-            for f, t in zip(outputs, fresh.timesteps, strict=True):
+            for f, t in zip(outputs, fresh.timesteps[: len(outputs)], strict=True):
                 scaled = fresh.scale_model_input(torch.ones_like(x), t) if hasattr(fresh, "scale_model_input") else None
                 scales.append(1.0 if scaled is None else float(scaled.flatten()[0]))
                 x = fresh.step(f[None, None, None], t, x, **step, return_dict=False)[0].double()

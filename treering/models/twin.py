@@ -99,8 +99,8 @@ def _random_state(device: torch.device) -> Any:
 
 
 @contextlib.contextmanager
-def watched(networks: Mapping[str, torch.nn.Module]) -> Iterator[list[tuple[str, int]]]:
-    """Names of those networks that are called inside, with the rows of what they answer.
+def watched(networks: Mapping[str, torch.nn.Module], memo: Memo | None = None) -> Iterator[list[tuple[str, int]]]:
+    """Names of those networks that are called inside, but not by ``memo``, with the rows of what they answer.
 
     One hook for all modules of the process, taken away afterwards: the networks' own hooks stay as they are.
     """
@@ -108,7 +108,8 @@ def watched(networks: Mapping[str, torch.nn.Module]) -> Iterator[list[tuple[str,
     seen = list[tuple[str, int]]()
 
     def note(module: torch.nn.Module, args: Any, answer: Any) -> None:
-        if (name := names.get(id(module))) is not None:
+        name = names.get(id(module))
+        if name is not None and not (memo is not None and memo.busy):
             seen.append((name, rows_of(answer)))
 
     handle = torch.nn.modules.module.register_module_forward_hook(note)
@@ -134,17 +135,25 @@ class Memo:
 
     def __init__(self, encode: Callable[..., Any], size: int = 16) -> None:
         self.encode, self.size, self.kept = encode, size, dict[str, Any]()
+        self.busy = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         key = _key((args, sorted(kwargs.items())))
         if key is None:
-            return self.encode(*args, **kwargs)
+            return self._encode(*args, **kwargs)
         if key not in self.kept:
-            answer = self.encode(*args, **kwargs)
+            answer = self._encode(*args, **kwargs)
             while len(self.kept) >= self.size:
                 self.kept.pop(next(iter(self.kept)))
             self.kept[key] = answer
         return _fresh(self.kept[key])
+
+    def _encode(self, *args: Any, **kwargs: Any) -> Any:
+        self.busy = True
+        try:
+            return self.encode(*args, **kwargs)
+        finally:
+            self.busy = False
 
 
 def _fresh(answer: Any) -> Any:
