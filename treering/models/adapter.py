@@ -26,7 +26,7 @@ from ..errors import InputError, ModelError, SamplerError
 from ..solvers import Method
 from ..types import Solution
 from . import fingerprint, layout
-from .backwards import SOLVER, Backwards, Watch, in_role
+from .backwards import SOLVER, Backwards, Exact, Watch, in_role
 from .layout import Layout
 from .response import Response, respond, unclipped
 from .twin import Draws, Memo, disguised, modules, twin, untouched, watched
@@ -80,6 +80,7 @@ class PipelineModel:
         self._plans: dict[Any, Plan] = {}
         self._doubles: bool | None = None
         self._empty, self._spare = "", 0
+        self._noisy: SamplerError | None = None
 
     # ---------------------------------------------------------------------------------- what it is
 
@@ -95,6 +96,10 @@ class PipelineModel:
         parts = modules(self._pipe).values()
         largest = max(parts, key=lambda part: sum(p.numel() for p in part.parameters()))
         return next((p.dtype for p in largest.parameters() if p.dtype.is_floating_point), torch.float32)
+
+    @property
+    def _half(self) -> bool:
+        return self.dtype in (torch.bfloat16, torch.float16)
 
     @property
     def shape(self) -> layout.Shape:
@@ -148,11 +153,13 @@ class PipelineModel:
         pipeline's call takes.  Raises ``SamplerError`` for a sampler that adds noise.
         """
         found = self._layout_of(noise, call)
-        self.plan(found, steps, call).response.check_deterministic()
+        plan = self.plan(found, steps, call)
+        plan.response.check_deterministic()
         latents = list[Tensor]()
         for rows, texts in self._rows(noise, prompts):
-            watch = Watch()
-            given = found.to_given(rows.to(self.device)).to(self.dtype)
+            rows = rows.to(self.device)
+            given = found.to_given(rows).to(self.dtype)
+            watch = Exact(start=plan.init * found.to_looped(rows)) if self._half else Watch()
             self._call(unclipped(self._pipe.scheduler), watch, found, texts, steps, guidance, call, given)
             assert watch.last is not None
             latents.append(found.from_looped(watch.last))
@@ -291,7 +298,10 @@ class PipelineModel:
             noise = torch.randn(1, *found.shape, generator=source)
             given = found.to_given(noise.to(self.device))
             given = given.to(self.dtype)
-            self._call(unclipped(self._pipe.scheduler), watch, found, self._empty, steps, 1.0, call, given)
+            try:
+                self._call(unclipped(self._pipe.scheduler), watch, found, self._empty, steps, 1.0, call, given)
+            except ModelError as error:
+                raise self._noisy or error from None
             assert watch.first is not None
             first, sent = found.from_looped(watch.first), noise.to(watch.first.device)
             init = float((first * sent).sum() / sent.square().sum())
@@ -350,6 +360,8 @@ class PipelineModel:
             wanted["latents"] = given.view(len(given), *found.given) if found is not None else given
         if steps is not None:
             wanted["num_inference_steps"] = steps
+        if texts == _EMPTY[-1] and "true_cfg_scale" not in self._takes:
+            wanted["negative_prompt"] = texts
         wanted |= self._guided(guidance) | {k: v for k, v in call.items() if k not in ("latents", "output_type")}
         if not any(name in wanted for name in ("prompt", "prompt_embeds")):
             wanted["prompt"] = texts
@@ -412,8 +424,16 @@ class PipelineModel:
                 problem = problem or error
                 continue
             self._empty, self._spare = text, cut - plain.watch.turns
+            self._see_noise(plain.watch)
             return plain
         raise ModelError(f"{self.name} cannot be called with a prompt alone: {_first_line(problem)}") from problem
+
+    def _see_noise(self, watch: Watch) -> None:
+        """Keep the reason if the sampler adds noise: some such samplers take few numbers of steps."""
+        try:
+            respond(watch.grid, self._spare, **watch.extra).check_deterministic()
+        except SamplerError as reason:
+            self._noisy = reason
 
     def _try(self, plain: _Plain) -> None:
         seen = {name: _Seen([], []) for name in self._decoders()}
@@ -453,8 +473,7 @@ class PipelineModel:
             ordered = decoded.transpose(0, 1) if framewise else decoded
             return watch.first.flatten().float().cpu(), ordered.flatten().float().cpu()
 
-        half = self.dtype in (torch.bfloat16, torch.float16)
-        return layout.find(send, math.prod(given), last.numel(), half)
+        return layout.find(send, math.prod(given), last.numel(), self._half)
 
 
 @dataclass

@@ -149,6 +149,10 @@ class _Book:
 # ------------------------------------------------------------------------------------ schedulers in disguise
 
 
+OwnStep = Callable[[Tensor, Tensor], Any]
+"""The scheduler's own step, of a model output and a sample."""
+
+
 class Role(Protocol):
     """What a disguised scheduler does instead of its own work; ``own`` is the method it had."""
 
@@ -160,7 +164,7 @@ class Role(Protocol):
         """What the denoiser sees of a sample."""
         ...
 
-    def step(self, output: Tensor, sample: Tensor, own: Callable[[], Any], extra: dict[str, Any]) -> Any:
+    def step(self, output: Tensor, sample: Tensor, own: OwnStep, extra: dict[str, Any]) -> Any:
         """The next sample, as the scheduler's own ``step`` returns it."""
         ...
 
@@ -175,8 +179,7 @@ def in_role(scheduler: Any, role: Role, **state: Any) -> Any:
 
     @functools.wraps(own.step)
     def step(self: Any, model_output: Tensor, timestep: Any, sample: Tensor, *args: Any, **kwargs: Any) -> Any:
-        call = functools.partial(own.step, self, model_output, timestep, sample, *args, **kwargs)
-        return role.step(model_output, sample, call, kwargs)
+        return role.step(model_output, sample, lambda f, x: own.step(self, f, timestep, x, *args, **kwargs), kwargs)
 
     def scale_model_input(self: Any, sample: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return role.scale(sample, functools.partial(own.scale_model_input, self, sample, *args, **kwargs))
@@ -228,17 +231,47 @@ class Watch:
         """As ever."""
         return own()
 
-    def step(self, output: Tensor, sample: Tensor, own: Callable[[], Any], extra: dict[str, Any]) -> Any:
+    def step(self, output: Tensor, sample: Tensor, own: OwnStep, extra: dict[str, Any]) -> Any:
         """As ever, unless another answer is wanted."""
         self.turns += 1
         self.first = sample if self.first is None else self.first
         self.extra = {k: v for k, v in extra.items() if isinstance(v, (int, float)) and k != "return_dict"}
-        answer = own()
+        answer = own(output, sample)
         self.last = answer[0]
         if self.answer is None:
             return answer
-        wanted = self.answer.to(self.last).view_as(self.last)
-        return Answer(wanted for _ in range(len(answer) if isinstance(answer, tuple) else 1))
+        return _like(answer, self.answer.to(self.last).view_as(self.last))
+
+
+def _like(answer: Any, sample: Tensor) -> Answer:
+    """An answer with as many parts as another."""
+    return Answer(sample for _ in range(len(answer) if isinstance(answer, tuple) else 1))
+
+
+@dataclass
+class Exact(Watch):
+    """Keeps the samples of a half-precision pipeline in float32 between its steps: only its networks see them rounded.
+
+    ``start``: the first sample, float32.
+    """
+
+    start: Tensor | None = None
+
+    def step(self, output: Tensor, sample: Tensor, own: OwnStep, extra: dict[str, Any]) -> Any:
+        """As ever, from the sample before it was rounded."""
+        self.turns += 1
+        known = self.start if self.last is None else self.last
+        if known is not None and known.shape == sample.shape and _rounded(known, sample, output.dtype):
+            sample = known
+        answer = own(output.float(), sample.float())
+        self.last = answer[0]
+        return _like(answer, answer[0].to(output.dtype))
+
+
+def _rounded(exact: Tensor, sample: Tensor, half: torch.dtype) -> bool:
+    """Whether a sample is another one in 8 bits: nothing has been done to it in between."""
+    room = 4 * torch.finfo(half).eps * exact.abs() + 1e-6
+    return bool(((sample.float() - exact).abs() <= room).all())
 
 
 class Backwards:
@@ -272,7 +305,7 @@ class Backwards:
         """By the factor of the step that this evaluation is of."""
         return sample * self.response.scales[self.steps[self.turn]]
 
-    def step(self, output: Tensor, sample: Tensor, own: Callable[[], Any], extra: dict[str, Any]) -> Any:
+    def step(self, output: Tensor, sample: Tensor, own: OwnStep, extra: dict[str, Any]) -> Any:
         """The next point at which a model output is needed."""
         self.turn += 1
         try:
