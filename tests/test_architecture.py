@@ -21,7 +21,7 @@ FLOORS = (
     ("solvers", "marks", "pictures"),
     ("models",),
     ("inversion",),
-    ("reading", "writing"),
+    ("reading", "watermarked", "writing"),
     ("editing",),
     ("statistics",),
     ("report",),

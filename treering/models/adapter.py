@@ -79,7 +79,7 @@ class PipelineModel:
         self._layouts: dict[tuple[Any, ...], Layout] = {}
         self._plans: dict[Any, Plan] = {}
         self._doubles: bool | None = None
-        self._empty, self._spare = "", 0
+        self._empty, self._spare, self._direct = "", 0, False
         self._noisy: SamplerError | None = None
 
     # ---------------------------------------------------------------------------------- what it is
@@ -127,6 +127,10 @@ class PipelineModel:
 
     def _decoders(self) -> dict[str, Any]:
         return {n: m for n, m in modules(self._pipe).items() if hasattr(m, "decode") and hasattr(m, "encode")}
+
+    def follow(self, pipe: Any) -> None:
+        """Go on with another object of the same pipeline, whose scheduler may be another one by now."""
+        self._pipe = pipe
 
     # ---------------------------------------------------------------------------------- noise and latents
 
@@ -189,8 +193,11 @@ class PipelineModel:
         plan = self._reading_plan(found, steps, call)
         values, residuals, statuses = list[Tensor](), list[Tensor](), list[Any]()
         for rows, texts in self._rows(latent, prompts):
-            role = Backwards(plan.grid, plan.response, found.to_looped(rows.to(self.device)), evaluations, method, self._spare)
-            self._call(self._pipe.scheduler, role, found, texts, steps, guidance, call, role.point.to(self.dtype))
+            looped = found.to_looped(rows.to(self.device))
+            role = Backwards(plan.grid, plan.response, looped, evaluations, method, self._spare, self._direct)
+            given = found.reordered(role.point).to(self.dtype)
+            self._call(self._pipe.scheduler, role, found, texts, steps, guidance, call, given)
+            self._direct = role.direct
             if role.found is None:
                 raise ModelError(f"{self.name} left its loop before all steps were undone.")
             values.append(found.from_looped(role.found.value) / plan.init)
@@ -261,13 +268,15 @@ class PipelineModel:
             self._layouts[key] = self._layouts[found.size, found.frames, binning] = found
         return self._layouts[key]
 
+    def layout_of_call(self, call: dict[str, Any]) -> Layout:
+        """The layout of a call with these arguments of the pipeline's own."""
+        return self.layout(_size(call), _frames(call), **call)
+
     def _layout_of(self, latent: Tensor, call: dict[str, Any]) -> Layout:
         """The layout that a noise or latent ``[B, ...]`` has, told by the call's size or by its shape."""
         shape = tuple(latent.shape[1:])
-        size = (call["height"], call["width"]) if call.get("height") and call.get("width") else None
-        frames = next((call[name] for name in _FRAMES if call.get(name)), None)
-        if size or frames:
-            found = self.layout(size, frames, **call)
+        if _size(call) or _frames(call):
+            found = self.layout_of_call(call)
         else:
             known = (one for one in self._layouts.values() if one.shape == shape)
             found = next(known, None) or self.layout(*self._guess(shape), **call)
@@ -288,18 +297,23 @@ class PipelineModel:
         most = own.shape[1] - 1
         return (size[0], size[1]), 1 + (shape[1] - 1) * (own.frames - 1) // most if most else shape[1]
 
-    def plan(self, found: Layout, steps: int | None, call: dict[str, Any]) -> Plan:
-        """The scheduler's steps in a call of this size, and the factor that noise is scaled with; probed once."""
+    def plan(self, found: Layout, steps: int | None, call: dict[str, Any], exactly: bool = False) -> Plan:
+        """The scheduler's steps in a call of this size, and the factor that noise is scaled with; probed once.
+
+        ``exactly``: with the scheduler's own settings, even where it clips samples.
+        """
         simple = {k: v for k, v in call.items() if isinstance(v, (int, float, str, list, tuple))}
-        key = (found.size, found.frames, steps, repr(sorted(simple.items())), id(self._pipe.scheduler))
+        scheduler = self._pipe.scheduler
+        simple = {k: v for k, v in call.items() if isinstance(v, (int, float, str, list, tuple))}
+        what = (steps, exactly, sorted(simple.items()), type(scheduler), dict(scheduler.config))
+        key = (found.size, found.frames, repr(what))
         if key not in self._plans:
             watch = Watch(cut=1 + self._spare)
-            source = torch.Generator().manual_seed(0)
-            noise = torch.randn(1, *found.shape, generator=source)
-            given = found.to_given(noise.to(self.device))
-            given = given.to(self.dtype)
+            noise = torch.randn(1, *found.shape, generator=torch.Generator().manual_seed(0))
+            given = found.to_given(noise.to(self.device)).to(self.dtype)
+            used = scheduler if exactly else unclipped(scheduler)
             try:
-                self._call(unclipped(self._pipe.scheduler), watch, found, self._empty, steps, 1.0, call, given)
+                self._call(used, watch, found, self._empty, steps, 1.0, call, given)
             except ModelError as error:
                 raise self._noisy or error from None
             assert watch.first is not None
@@ -596,6 +610,14 @@ def _ddim(grid: Any) -> Any:
     made = DDIMScheduler.from_config(grid.config, clip_sample=False, thresholding=False, set_alpha_to_one=False)
     made.set_timesteps(len(grid.timesteps))
     return made
+
+
+def _size(call: dict[str, Any]) -> tuple[int, int] | None:
+    return (call["height"], call["width"]) if call.get("height") and call.get("width") else None
+
+
+def _frames(call: dict[str, Any]) -> int | None:
+    return next((call[name] for name in _FRAMES if call.get(name)), None)
 
 
 def _name(pipe: Any) -> str:

@@ -277,18 +277,20 @@ def _rounded(exact: Tensor, sample: Tensor, half: torch.dtype) -> bool:
 class Backwards:
     """Asks the pipeline for the model outputs that a :func:`walk` needs.
 
-    The first turn of the loop shows what the pipeline made of its ``latents=``; it is not used, so nothing depends on
-    how a pipeline scales them.  ``spare``: times at the end of the list that the pipeline's loop leaves out.
+    The first turn of the loop shows what the pipeline made of ``latents=``; it is not used, so that nothing depends
+    on how a pipeline scales them.  ``direct`` leaves it out, where it is known that they come through as they are.
+    ``spare``: times at the end of the list that the pipeline's loop leaves out.
     """
 
     def __init__(
-        self, grid: Any, response: Response, latent: Tensor, evaluations: int, method: Method, spare: int = 0
+        self, grid: Any, response: Response, latent: Tensor, evaluations: int, method: Method, spare: int, direct: bool
     ) -> None:
-        self.grid, self.response = grid, response
+        self.grid, self.response, self.direct = grid, response, direct
         steps = order(response, evaluations)
-        self.steps = [steps[0], *steps, *steps[-1:] * spare]
+        self.steps = [*steps[: not direct], *steps, *steps[-1:] * spare]
         self.walk = walk(response, latent, evaluations, 1e-3, method)
-        self.turn, self.point, self.found = 0, latent, None
+        self.point, self.found = next(self.walk)[0], None
+        self.turn = 0
 
     found: Found | None
 
@@ -308,21 +310,22 @@ class Backwards:
     def step(self, output: Tensor, sample: Tensor, own: OwnStep, extra: dict[str, Any]) -> Any:
         """The next point at which a model output is needed."""
         self.turn += 1
-        try:
-            if self.turn == 1:
-                self.point = next(self.walk)[0].view_as(sample)
-            elif self.found is None:
-                self.point = self.walk.send(self._output(output).view_as(self.point))[0]
-        except StopIteration as end:
-            self.found = end.value
-        point = self.point.to(output.dtype)
+        if self.turn == 1 and not self.direct:
+            self.point = self.point.view_as(sample)
+            self.direct = torch.equal(sample, self.point.to(sample.dtype))  # for calls to come
+        elif self.found is None:
+            try:
+                self.point = self.walk.send(self._output(output))[0].view_as(sample)
+            except StopIteration as end:
+                self.found = end.value
+        point = self.point.view_as(sample).to(output.dtype)
         return Answer((point, point)[: 2 if extra.get("return_dict", True) else 1])
 
     def _output(self, output: Tensor) -> Tensor:
         """The model output in float32; a second half of the channels that tells variances is left out."""
         if output.ndim > 1 and output.shape[1] == 2 * self.point.shape[1]:
             output = output.chunk(2, 1)[0]
-        return output.float()
+        return output.float().view_as(self.point)
 
 
 SOLVER = Anderson(7)

@@ -74,7 +74,11 @@ class Layout:
 
     def to_given(self, noise: Tensor) -> Tensor:
         """Noise ``[B, *shape]`` in the order that ``latents=`` wants ``[B, *given]``."""
-        looped = self.to_looped(noise).flatten(1)
+        return self.reordered(self.to_looped(noise))
+
+    def reordered(self, sample: Tensor) -> Tensor:
+        """The loop's samples ``[B, *looped]`` in the order that ``latents=`` wants ``[B, *given]``."""
+        looped = sample.reshape(-1, math.prod(self.looped))
         out = torch.zeros(len(looped), math.prod(self.given), device=looped.device)
         out[:, self.head.index.to(looped.device)] = looped
         return out.view(len(looped), *self.given)
@@ -95,11 +99,6 @@ class Layout:
 
     def _like(self, values: Tensor, latent: Tensor) -> Tensor:
         return values.view(self.shape).to(latent.device)
-
-
-Send = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Sends one flat tensor ``[n]`` as *given* and one as *looped* (the same numbers, cut to fit) through a pipeline call;
-answers what arrived *looped* and *decoded*, flattened, in the order of the picture."""
 
 
 def find(send: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], given: int, looped: int, half: bool) -> tuple[Map, Map]:
