@@ -64,7 +64,7 @@ def walk(response: Response, latent: Tensor, evaluations: int, tolerance: float,
     """
     passes, each = (evaluations, [1] * len(response.a)) if response.remembers else (1, shares(response, evaluations))
     book = _Book(len(latent), latent.device, tolerance)
-    outputs, points = dict[int, Tensor](), dict[int, Tensor]()
+    outputs = dict[int, Tensor]()
     scales = (*response.scales, 1.0)
     x = latent
     for turn in range(passes):
@@ -72,13 +72,9 @@ def walk(response: Response, latent: Tensor, evaluations: int, tolerance: float,
         book.begin()
         for i in reversed(range(len(response.a))):
             step = _Step(response, i, x, outputs if turn else None)
-            if turn:
-                start = points[i]
-            elif i + 1 in outputs:
-                start = x - step.residual(x, outputs[i + 1])
-            else:
-                start = x * (scales[i + 1] / scales[i])
-            x, points[i], outputs[i] = yield from _solve(step, start, i, each[i], book, method)
+            near = outputs.get(i, outputs.get(i + 1))
+            start = x * (scales[i + 1] / scales[i]) if near is None else x - step.residual(x, near)
+            x, outputs[i] = yield from _solve(step, start, i, each[i], book, method)
     return Found(x, book.residual, book.statuses())
 
 
@@ -103,9 +99,9 @@ class _Step:
 
 def _solve(
     step: _Step, x: Tensor, i: int, budget: int, book: _Book, method: Method
-) -> Generator[tuple[Tensor, int], Tensor, tuple[Tensor, Tensor, Tensor]]:
-    """What solves the step, the best point evaluated, and the model output there."""
-    state, value, best = method.begin(x), x, x
+) -> Generator[tuple[Tensor, int], Tensor, tuple[Tensor, Tensor]]:
+    """What solves the step, and the model output at the best point evaluated."""
+    state, value = method.begin(x), x
     least, output = torch.full((len(x),), torch.inf, device=x.device), torch.zeros_like(x)
     moving = torch.ones(len(x), dtype=torch.bool, device=x.device)
     for k in range(budget):
@@ -115,12 +111,12 @@ def _solve(
         new = method.step(state, x, r, (k, budget))
         better = moving & (size < least) & torch.isfinite(new.flatten(1)).all(1)
         keep = better.view(-1, *[1] * (x.ndim - 1))
-        value, best, output = torch.where(keep, new, value), torch.where(keep, x, best), torch.where(keep, f, output)
+        value, output = torch.where(keep, new, value), torch.where(keep, f, output)
         least = torch.where(better, size, least)
         moving = moving & (size > book.tolerance * 1e-3) & torch.isfinite(size)
         x = torch.where(moving.view(-1, *[1] * (x.ndim - 1)), new, x)
     book.enter(least)
-    return value, best, output
+    return value, output
 
 
 class _Book:

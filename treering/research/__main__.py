@@ -70,6 +70,8 @@ def _study(given: argparse.Namespace) -> str:
     module = import_module(f"{__package__}.studies.{given.name}")
     if given.name == "speed":
         return str(module.speed(given.output, given.count))
+    if given.name == "families":
+        return str(module.families(given.output, given.count, _note))
     if given.name == "sizes":
         return str(module.sizes(given.output, given.device, given.count, _note))
     from ..marks.keyring import Keyring

@@ -71,9 +71,9 @@ def _diffusion(name: str = "DDIMScheduler", **more: Any) -> Any:
     """A scheduler of variance-preserving diffusion, without clipping."""
     import diffusers
 
-    levels = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    levels: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
     plain = {"clip_sample": False, "set_alpha_to_one": False} if name == "DDIMScheduler" else {}
-    return getattr(diffusers, name)(**levels, **plain, **more)
+    return getattr(diffusers, name)(**{**levels, **plain, **more})
 
 
 def _flow(name: str = "FlowMatchEulerDiscreteScheduler", **more: Any) -> Any:
@@ -121,7 +121,7 @@ def _packed() -> Built:
     vae = _kl(shift_factor=0.1159, scaling_factor=0.3611, use_quant_conv=False, use_post_quant_conv=False)
     scheduler = _flow(use_dynamic_shifting=True)
     pipe = FluxPipeline(scheduler, vae, _clip(), _tokenizer(), _t5(), _tokenizer(), transformer)
-    return pipe, {"max_sequence_length": 16}
+    return pipe, {"height": 32, "width": 32, "max_sequence_length": 16}
 
 
 def _dit() -> Built:

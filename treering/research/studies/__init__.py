@@ -14,5 +14,7 @@ STUDIES = {
     "null": (4, "whether p-values are uniform where there is no mark"),
     "speed": (1000, "seconds and memory of whole processes"),
     "sizes": (1, "decoder inversion at the sizes of published models, with random weights"),
+    "families": (1, "the pipeline adapter on every family at hand: errors, evidence, seconds"),
+    "samplers": (6, "which samplers keep a mark, and which a watermarked pipeline refuses"),
 }
 """Every study, how many pictures (or calls) it takes unless told otherwise, and what it measures."""
