@@ -29,7 +29,7 @@ from . import fingerprint, layout
 from .backwards import SOLVER, Backwards, Exact, Watch, in_role
 from .layout import Layout
 from .response import Response, respond, unclipped
-from .twin import Draws, Memo, disguised, modules, twin, untouched, watched
+from .twin import Draws, Memo, disguised, husk, modules, twin, untouched, watched
 
 _FRAMES = ("num_frames", "video_length")
 _PROBING = (2, 4, 1, 20)
@@ -131,6 +131,25 @@ class PipelineModel:
     def follow(self, pipe: Any) -> None:
         """Go on with another object of the same pipeline, whose scheduler may be another one by now."""
         self._pipe = pipe
+
+    def forget_text_encoders(self, guidance: float | None = 1.0, **call: Any) -> None:
+        """Keep what the text encoders answer to the empty prompt under this guidance, and let go of them.
+
+        From then on this model holds none of their weights; other prompts raise ``ModelError``.  A pipeline that
+        someone else holds keeps its own.
+        """
+        if self._memo is None or self._memo.closed:
+            return
+        found = self.layout_of_call(call)
+        self._memo.kept.clear()
+        looped = found.to_looped(torch.zeros(1, *found.shape, device=self.device))
+        with watched(modules(self._pipe), self._memo, busy=True) as used:
+            for scale in {1.0, guidance}:
+                watch, given = Watch(cut=1 + self._spare), found.reordered(looped).to(self.dtype)
+                self._call(unclipped(self._pipe.scheduler), watch, found, self._empty, None, scale, call, given)
+        self._memo.close()
+        encoders = {name: getattr(self._pipe, name) for name, _ in used}
+        self._pipe = twin(self._pipe, **{name: husk(encoder) for name, encoder in encoders.items()})
 
     # ---------------------------------------------------------------------------------- noise and latents
 
@@ -342,7 +361,8 @@ class PipelineModel:
         texts = [text or self._empty for text in texts]
         if len(texts) != len(batch):
             raise InputError(f"There are {len(texts)} prompts for {len(batch)} samples.")
-        rows = 1 if self.device.type == "cpu" else ROWS
+        alone = self.device.type == "cpu" or (self._memo is not None and self._memo.closed)
+        rows = 1 if alone else ROWS
         for i in range(0, len(batch), rows):
             part = texts[i : i + rows]
             yield batch[i : i + rows], part[0] if len(part) == 1 else part
@@ -368,8 +388,7 @@ class PipelineModel:
         double.set_progress_bar_config(disable=True)
         wanted: dict[str, Any] = {"output_type": "pt" if parts else "latent", _BINNING: False}
         if found is not None:
-            wanted |= {"height": found.size[0], "width": found.size[1]}
-            wanted |= {self._frames_name: found.frames} if self._frames_name and found.frames else {}
+            wanted |= found.asked
         if given is not None:
             wanted["latents"] = given.view(len(given), *found.given) if found is not None else given
         if steps is not None:
@@ -396,11 +415,11 @@ class PipelineModel:
 
     def _probe(self, size: tuple[int, int] | None, frames: int | None, call: dict[str, Any]) -> Layout:
         """Send a plain call, then indices, through the pipeline; see ``layout``."""
+        asked = {} if size is None else {"height": size[0], "width": size[1]}
         if frames is not None and self._frames_name:
-            call = call | {self._frames_name: frames}
-        if size is not None:
-            call = call | {"height": size[0], "width": size[1]}
-        plain = self._plain(call)
+            asked[self._frames_name] = frames
+        plain = self._plain(call | asked)
+        asked = asked | {k: v for k, v in plain.call.items() if k in ("height", "width")}
         first, last, name = plain.watch.first, plain.watch.last, plain.decoder
         assert first is not None and last is not None
         decoded, answers = _joined(plain.seen), plain.seen.answers
@@ -418,7 +437,7 @@ class PipelineModel:
                 continue
             looped, number = tuple(last.shape[1:]), z.dtype
             place = (tuple(decoded.shape), (more, named), number, name)
-            return Layout(shape, given[1:], looped, head, tail, (height, width), count, framewise, *place)
+            return Layout(shape, given[1:], looped, head, tail, (height, width), count, asked, framewise, *place)
         raise ModelError(f"The layout of {self.name}'s latents could not be found: {_first_line(problem)}") from problem
 
     def _plain(self, call: dict[str, Any]) -> _Plain:

@@ -35,7 +35,8 @@ class Layout:
 
     ``shape``: latent ``(C, h, w)`` or ``(C, F, h, w)``.  ``given``, ``looped``: shapes of one sample of ``latents=``
     and of what the scheduler sees.  ``tail``: from looped to the latent as the autoencoder takes it.  ``head``: from
-    given to looped.  ``size`` and ``frames``: of the picture or clip; ``frames`` is None for a picture.
+    given to looped.  ``size`` and ``frames``: of the picture or clip; ``frames`` is None for a picture.  ``asked``:
+    the arguments with which the pipeline is asked for that.
     ``decode``: what else the pipeline gave its autoencoder.  ``number``: number type that it was given.
     """
 
@@ -46,6 +47,7 @@ class Layout:
     tail: Map
     size: tuple[int, int]
     frames: int | None
+    asked: dict[str, int]
     framewise: bool
     decoded: Shape
     decode: tuple[tuple[Any, ...], dict[str, Any]] = field(default=((), {}))

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from ..errors import InputError
+
 _RANDOM = frozenset(("randn", "randn_like", "rand", "rand_like", "normal", "normal_", "uniform_", "bernoulli"))
 """Functions of torch that schedulers and pipelines draw random numbers with."""
 
@@ -99,8 +101,12 @@ def _random_state(device: torch.device) -> Any:
 
 
 @contextlib.contextmanager
-def watched(networks: Mapping[str, torch.nn.Module], memo: Memo | None = None) -> Iterator[list[tuple[str, int]]]:
-    """Names of those networks that are called inside, but not by ``memo``, with the rows of what they answer.
+def watched(
+    networks: Mapping[str, torch.nn.Module], memo: Memo | None = None, busy: bool = False
+) -> Iterator[list[tuple[str, int]]]:
+    """Names of those networks that are called inside, with the rows of what they answer.
+
+    Not those that ``memo`` calls; with ``busy``, those alone.
 
     One hook for all modules of the process, taken away afterwards: the networks' own hooks stay as they are.
     """
@@ -109,7 +115,7 @@ def watched(networks: Mapping[str, torch.nn.Module], memo: Memo | None = None) -
 
     def note(module: torch.nn.Module, args: Any, answer: Any) -> None:
         name = names.get(id(module))
-        if name is not None and not (memo is not None and memo.busy):
+        if name is not None and busy == (memo is not None and memo.busy):
             seen.append((name, rows_of(answer)))
 
     handle = torch.nn.modules.module.register_module_forward_hook(note)
@@ -135,11 +141,16 @@ class Memo:
 
     def __init__(self, encode: Callable[..., Any], size: int = 16) -> None:
         self.encode, self.size, self.kept = encode, size, dict[str, Any]()
-        self.busy = False
+        self.busy = self.closed = False
+
+    def close(self) -> None:
+        """From now on answer from memory alone, and hold no encoder."""
+        self.closed = True
+        self.encode = _nothing
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         key = _key((args, sorted(kwargs.items())))
-        if key is None:
+        if key is None or (self.closed and key not in self.kept):
             return self._encode(*args, **kwargs)
         if key not in self.kept:
             answer = self._encode(*args, **kwargs)
@@ -154,6 +165,17 @@ class Memo:
             return self.encode(*args, **kwargs)
         finally:
             self.busy = False
+
+
+def _nothing(*_: Any, **__: Any) -> Any:
+    raise InputError("its text encoders have been let go, so only the empty prompt is known")
+
+
+def husk(network: torch.nn.Module) -> Any:
+    """A network in disguise without weights, which still says its configuration, device and number type."""
+    dtype, device = (getattr(network, name, None) for name in ("dtype", "device"))
+    nothing = torch.nn.Parameter(torch.empty(0, dtype=dtype, device=device), requires_grad=False)
+    return disguised(network, {}, {**vars(network), "_parameters": {"husk": nothing}, "_modules": {}, "_buffers": {}})
 
 
 def _fresh(answer: Any) -> Any:

@@ -206,5 +206,8 @@ def build(name: str) -> Built:
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         pipe, call = KINDS[name]()
+    for part in pipe.components.values():
+        if isinstance(part, torch.nn.Module):
+            part.eval()
     pipe.set_progress_bar_config(disable=True)
     return pipe, {"prompt": "word1 word2", **call}
