@@ -24,7 +24,7 @@ from treering.research.families.own import KINDS, build
 from treering.research.studies.families import keyring_for, measure, read
 from treering.types import Status
 
-STEPS = 5
+STEPS = 4
 NOISY = ("U-Net, LCM",)
 KEPT = [kind for kind in KINDS if kind not in NOISY]
 
@@ -132,6 +132,10 @@ def test_the_users_pipeline_is_unchanged(kind: str) -> None:
         pipe, call = build(kind)
     prompt = call.pop("prompt")
     pipe.components["vae"].train()
+    with quiet():
+        pipe(
+            prompt, num_inference_steps=2, output_type="latent", **call
+        )  # transformers hooks an encoder when first used
     before = state(pipe)
     model = PipelineModel(pipe)
     noise = noise_of(kind)
@@ -140,7 +144,7 @@ def test_the_users_pipeline_is_unchanged(kind: str) -> None:
         model.recover(latent, prompt, 2, **call)
         model.encode(model.decode(latent))
         with pytest.raises(ModelError, match="failed in its own call"):
-            model.sample(noise, prompt, 2, **call | {"callback_on_step_end": 3})
+            model.sample(noise, prompt, 2, **call | {"guidance_scale": "strong"})
     assert state(pipe) == before
 
 
@@ -197,6 +201,7 @@ def test_the_empty_prompt_is_encoded_once() -> None:
         again = model.recover(latent, "", 2, 1.0)
         assert len(calls) == before
         model.forget_text_encoders(1.0)
+        before = len(calls)
         assert torch.equal(model.recover(latent, "", 2, 1.0), again)
         assert len(calls) == before and pipe.text_encoder is not model._pipe.text_encoder
         with pytest.raises(ModelError, match="text encoders"):
@@ -229,20 +234,21 @@ def test_layouts_are_found_and_what_is_not_affine_is_refused() -> None:
 def test_a_response_foretells_what_the_scheduler_does(name: str) -> None:
     import diffusers
 
-    scheduler = getattr(diffusers, name).from_config(
-        {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
-    )
-    scheduler.set_timesteps(7)
-    response = respond(scheduler)
+    levels = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
+    with quiet():
+        scheduler = getattr(diffusers, name).from_config(levels)
+        scheduler.set_timesteps(7)
+        response = respond(scheduler)
     response.check_keeps()
     source = torch.Generator().manual_seed(1)
     x = expected = torch.randn(1, 2, 3, 3, generator=source, dtype=torch.float64)
     outputs = list[torch.Tensor]()
     for i, t in enumerate(scheduler.timesteps):
         outputs.append(torch.randn(1, 2, 3, 3, generator=source, dtype=torch.float64))
-        if hasattr(scheduler, "scale_model_input"):
-            scheduler.scale_model_input(x, t)
-        x = scheduler.step(outputs[-1], t, x).prev_sample
+        with quiet():
+            if hasattr(scheduler, "scale_model_input"):
+                scheduler.scale_model_input(x, t)
+            x = scheduler.step(outputs[-1], t, x).prev_sample
         weighted = zip((*response.history[i], response.b[i]), outputs, strict=True)
         expected = response.a[i] * expected + sum(c * f for c, f in weighted)
         torch.testing.assert_close(x.double(), expected, atol=1e-3, rtol=1e-4)
@@ -254,9 +260,10 @@ def test_a_response_foretells_what_the_scheduler_does(name: str) -> None:
 def test_noise_in_steps_is_seen(name: str) -> None:
     import diffusers
 
-    scheduler = getattr(diffusers, name)()
-    scheduler.set_timesteps(4)
-    assert respond(scheduler).noisy
+    with quiet():
+        scheduler = getattr(diffusers, name)()
+        scheduler.set_timesteps(4)
+        assert respond(scheduler).noisy
 
 
 def test_evaluations_are_shared_out_by_the_length_of_steps() -> None:
@@ -315,17 +322,22 @@ def test_a_watermarked_pipeline_marks_what_it_makes(pipe, model, keyring) -> Non
     assert treering.watermarked(pipe, keyring, key=2) is pipe
     assert isinstance(pipe, own) and type(pipe).__name__ == own.__name__
     with quiet():
-        call = {"num_inference_steps": 10, "guidance_scale": 3.0, "output_type": "np"}
+        call = {"num_inference_steps": 6, "guidance_scale": 1.0, "output_type": "np"}
         source = torch.Generator().manual_seed(3)
         shown = pipe("green hills at dawn", **call, generator=source).images
-        again = pipe("green hills at dawn", **call, generator=source.manual_seed(3)).images
         found = treering.Detector(model, keyring)((shown * 255).round().astype("uint8"))[0]
-    assert found.key == 2 and (shown == again).all()
+        call |= {"output_type": "latent", "num_inference_steps": 1}
+        one, same, other = (pipe("", **call, generator=source.manual_seed(seed)).images for seed in (4, 4, 5))
+    assert found.key == 2 and torch.equal(one, same) and not torch.equal(one, other)
     with quiet():
         for error, sentence, extra in (
             (InputError, "a call with latents of its own", {"latents": torch.zeros(1, 4, 32, 32)}),
             (SamplerError, "adds noise in its steps", {"eta": 0.5}),
-            (ModelError, "keyring is for latents of 4x32x32, this call of .* has 4x16x16", {"height": 128, "width": 128}),
+            (
+                ModelError,
+                "keyring is for latents of 4x32x32, this call of .* has 4x16x16",
+                {"height": 128, "width": 128},
+            ),
             (InputError, "1 generators for 2 pictures", {"num_images_per_prompt": 2, "generator": [source]}),
         ):
             with pytest.raises(error, match=sentence):

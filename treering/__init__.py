@@ -28,8 +28,8 @@ _HOMES = {
     "generate": "writing",
     "images": "pictures.images",
     "load_model": "models",
-    "plain": "watermarked",
-    "watermarked": "watermarked",
+    "plain": "marked",
+    "watermarked": "marked",
 }
 
 __all__ = [*_HOMES, "__version__"]
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from .pictures import images as images
     from .reading import Detector as Detector
     from .types import Detection as Detection
-    from .watermarked import plain as plain
-    from .watermarked import watermarked as watermarked
+    from .marked import plain as plain
+    from .marked import watermarked as watermarked
     from .writing import embed as embed
     from .writing import generate as generate
 

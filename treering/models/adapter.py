@@ -72,7 +72,9 @@ class PipelineModel:
         self._pipe, self.name = pipe, name or _name(pipe)
         self._takes = set(inspect.signature(type(pipe).__call__).parameters)
         if "latents" not in self._takes:
-            raise ModelError(f"{self.name} takes no initial noise (its call has no latents=), so it cannot carry a mark.")
+            raise ModelError(
+                f"{self.name} takes no initial noise (its call has no latents=), so it cannot carry a mark."
+            )
         if not self._decoders():
             raise ModelError(f"{self.name} has no autoencoder; a pipeline that decodes a latent is needed.")
         self._memo = Memo(pipe.encode_prompt) if hasattr(pipe, "encode_prompt") else None
@@ -167,7 +169,11 @@ class PipelineModel:
 
     @torch.no_grad()
     def sample(
-        self, noise: Tensor, prompts: Sequence[str] | str = "", steps: int | None = None, guidance: float | None = None,
+        self,
+        noise: Tensor,
+        prompts: Sequence[str] | str = "",
+        steps: int | None = None,
+        guidance: float | None = None,
         **call: Any,
     ) -> Tensor:
         """Noise to latents, both ``[B, C, h, w]`` or ``[B, C, F, h, w]``, by the pipeline's own call.
@@ -190,16 +196,27 @@ class PipelineModel:
 
     @torch.no_grad()
     def recover(
-        self, latent: Tensor, prompts: Sequence[str] | str = "", steps: int | None = None,
-        guidance: float | None = None, evaluations: int = 1, **call: Any,
+        self,
+        latent: Tensor,
+        prompts: Sequence[str] | str = "",
+        steps: int | None = None,
+        guidance: float | None = None,
+        evaluations: int = 1,
+        **call: Any,
     ) -> Tensor:
         """Latents back to noise, both ``[B, C, h, w]`` or ``[B, C, F, h, w]``: the value of :meth:`invert`."""
         return self.invert(latent, prompts, steps, guidance, evaluations, **call).value
 
     @torch.no_grad()
     def invert(
-        self, latent: Tensor, prompts: Sequence[str] | str = "", steps: int | None = None,
-        guidance: float | None = None, evaluations: int = 1, method: Method = SOLVER, **call: Any,
+        self,
+        latent: Tensor,
+        prompts: Sequence[str] | str = "",
+        steps: int | None = None,
+        guidance: float | None = None,
+        evaluations: int = 1,
+        method: Method = SOLVER,
+        **call: Any,
     ) -> Solution:
         """Latents back to noise, by the pipeline's own call with its scheduler reversed.
 
@@ -378,8 +395,16 @@ class PipelineModel:
         return {"guidance_scale": guidance}
 
     def _call(
-        self, scheduler: Any, role: Any, found: Layout | None, texts: list[str] | str, steps: int | None,
-        guidance: float | None, call: dict[str, Any], given: Tensor | None, **parts: Any,
+        self,
+        scheduler: Any,
+        role: Any,
+        found: Layout | None,
+        texts: list[str] | str,
+        steps: int | None,
+        guidance: float | None,
+        call: dict[str, Any],
+        given: Tensor | None,
+        **parts: Any,
     ) -> Any:
         """One call of the pipeline's twin with its scheduler in a role; the loop's end is what is wanted of it."""
         state = {"init_noise_sigma": 1.0, "order": 1} if isinstance(role, Backwards) else {}
@@ -621,7 +646,9 @@ def _mode(answer: Any) -> Tensor:
 def _ddim(grid: Any) -> Any:
     """DDIM over the same steps as a scheduler of variance-preserving diffusion, or None for other schedulers."""
     if not hasattr(grid, "alphas_cumprod") or grid.config.get("prediction_type", "epsilon") not in (
-        "epsilon", "v_prediction", "sample",
+        "epsilon",
+        "v_prediction",
+        "sample",
     ):
         return None
     from diffusers import DDIMScheduler
@@ -646,4 +673,3 @@ def _name(pipe: Any) -> str:
 
 def _times(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
-

@@ -103,7 +103,9 @@ class Layout:
         return values.view(self.shape).to(latent.device)
 
 
-def find(send: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], given: int, looped: int, half: bool) -> tuple[Map, Map]:
+def find(
+    send: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], given: int, looped: int, half: bool
+) -> tuple[Map, Map]:
     """Head and tail maps of a pipeline whose ``latents=`` has ``given`` numbers and whose loop has ``looped``.
 
     ``send(x, y)``: ``x`` ``[given]`` goes in as ``latents=``, ``y`` ``[looped]`` comes out of the loop; answers what

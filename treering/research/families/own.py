@@ -131,10 +131,10 @@ def _dit() -> Built:
     heads = {"attention_head_dim": 8, "num_attention_heads": 4, "cross_attention_dim": 32, "caption_channels": 32}
     transformer = PixArtTransformer2DModel(**sizes, **heads, use_additional_conditions=False)
     pipe = PixArtSigmaPipeline(_tokenizer(), _t5(), _kl(), transformer, _diffusion())
-    return pipe, {"guidance_scale": 3.0, "clean_caption": False, "max_sequence_length": 16}
+    return pipe, {"guidance_scale": 3.0, "clean_caption": False, "use_resolution_binning": False}
 
 
-def _multistep_flow() -> Built:
+def _registers() -> Built:
     from diffusers import AuraFlowPipeline, AuraFlowTransformer2DModel
 
     sizes = {"sample_size": 16, "patch_size": 2, "in_channels": 4, "out_channels": 4, "pos_embed_max_size": 256}
@@ -142,7 +142,7 @@ def _multistep_flow() -> Built:
     widths = {"joint_attention_dim": 32, "caption_projection_dim": 32}
     transformer = AuraFlowTransformer2DModel(**sizes, **layers, **widths)
     pipe = AuraFlowPipeline(_tokenizer(), _t5(), _kl(), transformer, _flow())
-    return pipe, {"guidance_scale": 3.0, "max_sequence_length": 16}
+    return pipe, {"guidance_scale": 3.0, "height": 32, "width": 32, "max_sequence_length": 16}
 
 
 def _frame_by_frame() -> Built:
@@ -151,7 +151,7 @@ def _frame_by_frame() -> Built:
     blocks = {"block_out_channels": (16, 32), "motion_layers_per_block": 1, "motion_norm_num_groups": 4}
     motion = MotionAdapter(**blocks, motion_num_attention_heads=2, motion_max_seq_length=8)
     pipe = AnimateDiffPipeline(_kl(), _clip(), _tokenizer(), _unet(), motion, _diffusion(beta_end=0.01))
-    return pipe, {"guidance_scale": 3.0, "num_frames": 4}
+    return pipe, {"guidance_scale": 3.0, "num_frames": 2}
 
 
 def _packed_clip() -> Built:
@@ -190,7 +190,7 @@ KINDS: dict[str, Callable[[], Built]] = {
     "transformer, three encoders, flow": _three_encoders,
     "packed, embedded guidance, flow": _packed,
     "transformer, learned variance, DDIM": _dit,
-    "transformer, registers, flow": _multistep_flow,
+    "transformer, registers, flow": _registers,
     "clip, frame by frame, DDIM": _frame_by_frame,
     "clip, packed, flow": _packed_clip,
     "clip, causal, flow": lambda: _causal_clip(_flow(shift=3.0)),
