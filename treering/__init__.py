@@ -37,14 +37,14 @@ __all__ = [*_HOMES, "__version__"]
 if TYPE_CHECKING:
     from .editing import edit as edit
     from .errors import TreeringError as TreeringError
+    from .marked import plain as plain
+    from .marked import watermarked as watermarked
     from .marks.keyring import Keyring as Keyring
     from .marks.keyring import Pattern as Pattern
     from .models import load as load_model  # noqa: F401
     from .pictures import images as images
     from .reading import Detector as Detector
     from .types import Detection as Detection
-    from .marked import plain as plain
-    from .marked import watermarked as watermarked
     from .writing import embed as embed
     from .writing import generate as generate
 

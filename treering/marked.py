@@ -41,7 +41,8 @@ def watermarked(pipe: Pipeline, keyring: Keyring, key: int = 0) -> Pipeline:
     plain(pipe)
     mark = _Mark(keyring, key, PipelineModel(twin(pipe)))
     vars(pipe)[_MARK] = mark
-    pipe.__class__ = _marked(type(pipe))
+    kind: Any = type(pipe)
+    pipe.__class__ = _marked(kind)
     return pipe
 
 
@@ -100,7 +101,7 @@ def _marked(own: type) -> type:
 
 def _as(pipe: Any, own: type) -> Any:
     """The pipeline as it is now, of its own class."""
-    made = object.__new__(own)
+    made: Any = object.__new__(own)
     vars(made).update({k: v for k, v in vars(pipe).items() if k != _MARK})
     return made
 

@@ -95,7 +95,7 @@ class Layout:
     def from_autoencoder(self, mode: Tensor, rows: int) -> Tensor:
         """The reverse, for what the encoder answers: latents ``[B, *shape]``."""
         if self.framewise:
-            mode = mode.unflatten(0, (rows, -1)).transpose(1, 2)
+            mode = mode.view(rows, -1, *mode.shape[1:]).transpose(1, 2)
         latent = mode.reshape(rows, *self.shape)
         return (latent - self._like(self.tail.shift, latent)) / self._like(self.tail.gain, latent)
 
@@ -141,5 +141,5 @@ def _map(index: Tensor, zero: Tensor, one: Tensor, size: int, what: str) -> Map:
 
 
 def candidates(looped: Shape, drawn: Sequence[Shape]) -> list[Shape]:
-    """Shapes that ``latents=`` may want, likely ones first: that of the loop, then of what the pipeline draws itself."""
+    """Shapes that ``latents=`` may want: first that of the loop, then of what the pipeline draws itself."""
     return list(dict.fromkeys([looped, *(shape for shape in drawn if math.prod(shape) >= math.prod(looped) > 0)]))

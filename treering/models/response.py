@@ -69,7 +69,7 @@ class Response:
 
 
 def unclipped(scheduler: Any) -> Any:
-    """A copy that neither clips nor thresholds: made for pictures, in a latent such a setting only loses information."""
+    """A copy that neither clips nor thresholds: in a latent, such a setting only loses information."""
     config = getattr(scheduler, "config", {})
     changes = {name: False for name in _CLIPS if config.get(name)}
     copied = plain_copy(scheduler)

@@ -25,7 +25,7 @@ _RANDOM = frozenset(("randn", "randn_like", "rand", "rand_like", "normal", "norm
 
 def twin(thing: Any, **changes: Any) -> Any:
     """An object of the same class with the same attributes but for ``changes``; nothing is initialised."""
-    made = object.__new__(type(thing))
+    made: Any = object.__new__(type(thing))
     vars(made).update({**vars(thing), **changes})
     return made
 
@@ -34,14 +34,14 @@ def disguised(thing: Any, methods: Mapping[str, Any], state: Mapping[str, Any]) 
     """An object of a new class below ``type(thing)`` with these methods and attributes."""
     own = type(thing)
     kind = type(own.__name__, (own,), {**methods, "__module__": own.__module__, "__qualname__": own.__qualname__})
-    made = object.__new__(kind)
+    made: Any = object.__new__(kind)
     vars(made).update(state)
     return made
 
 
 def plain_copy(thing: Any, own: type | None = None) -> Any:
     """A deep copy by attributes, of class ``own``: what a disguised object would be without its disguise."""
-    made = object.__new__(own or type(thing))
+    made: Any = object.__new__(own or type(thing))
     vars(made).update(copy.deepcopy(vars(thing)))
     return made
 
@@ -62,7 +62,7 @@ class Draws(TorchFunctionMode):
         return answer
 
 
-def modules(pipe: Any) -> dict[str, torch.nn.Module]:
+def modules(pipe: Any) -> dict[str, Any]:
     """The networks among a pipeline's components, by name."""
     return {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
 
@@ -149,6 +149,7 @@ class Memo:
         self.encode = _nothing
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What ``encode_prompt`` answers."""
         key = _key((args, sorted(kwargs.items())))
         if key is None or (self.closed and key not in self.kept):
             return self._encode(*args, **kwargs)

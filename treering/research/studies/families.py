@@ -18,7 +18,8 @@ from ...marks.keyring import Keyring, Pattern
 from ...models.adapter import PipelineModel
 from ...models.loading import quiet
 from ..common import SECRET, Note, write_table
-from ..families import Family, families as at_hand
+from ..families import Family
+from ..families import families as at_hand
 
 STEPS, EVALUATIONS = 10, (1, 8)
 LEAST_SIDE = 8
@@ -114,7 +115,7 @@ def keyring_for(shape: tuple[int, ...]) -> Keyring:
     """A keyring whose marks fill the planes of a latent; the frames of a clip count as channels, at most 16."""
     planes = math.prod(shape[:-2])
     pattern = Pattern("noise", tuple(range(min(planes, 16))), (), 1, min((min(shape[-2:]) - 1) // 2, 15))
-    return Keyring(SECRET, pattern, (planes, *shape[-2:]), public=True)
+    return Keyring(SECRET, pattern, (planes, shape[-2], shape[-1]), public=True)
 
 
 def read(keyring: Keyring, noise: Tensor, key: int = 1) -> list[float]:
