@@ -181,7 +181,10 @@ def test_embedded_guidance_keeps_its_own_and_none_means_the_pipelines() -> None:
     noise = noise_of("packed, embedded guidance, flow")
     with quiet():
         assert torch.equal(packed.sample(noise, prompt, 2, 1.0, **call), packed.sample(noise, prompt, 2, **call))
+        assert packed.caller.doubles is False
         _, plain, prompt, call = made("U-Net, DDIM")
+        plain.layout_of_call(call)
+        assert plain.caller.doubles is True
         noise, own = noise_of("U-Net, DDIM"), call["guidance_scale"]
         assert torch.equal(plain.sample(noise, prompt, 2, own), plain.sample(noise, prompt, 2, **call))
         assert not torch.equal(plain.sample(noise, prompt, 2, 1.0), plain.sample(noise, prompt, 2, **call))

@@ -151,7 +151,7 @@ class PipelineModel:
         plan = self.plan(found, steps, call)
         plan.response.check_deterministic()
         latents = list[Tensor]()
-        for rows, texts in self._rows(noise, prompts):
+        for rows, texts in self._rows(found, noise, prompts):
             rows = rows.to(self.device)
             given = found.to_given(rows).to(self.dtype)
             watch = Exact(start=plan.init * found.to_looped(rows)) if self.caller.half else Watch()
@@ -194,7 +194,7 @@ class PipelineModel:
         found = self._layout_of(latent, call)
         plan = self._reading_plan(found, steps, call)
         values, residuals, statuses = list[Tensor](), list[Tensor](), list[Any]()
-        for rows, texts in self._rows(latent, prompts):
+        for rows, texts in self._rows(found, latent, prompts):
             looped = found.to_looped(rows.to(self.device))
             role = Backwards(plan.grid, plan.response, looped, evaluations, method, self.caller.spare, self._direct)
             given = found.reordered(role.point).to(self.dtype)
@@ -335,13 +335,15 @@ class PipelineModel:
                 raise
             return Plan(grid, respond(grid, self.caller.spare), 1.0)
 
-    def _rows(self, batch: Tensor, prompts: Sequence[str] | str) -> Iterator[tuple[Tensor, list[str] | str]]:
+    def _rows(
+        self, found: Layout, batch: Tensor, prompts: Sequence[str] | str
+    ) -> Iterator[tuple[Tensor, list[str] | str]]:
         """Samples and prompts as the networks take them: one at a time on a CPU."""
         texts = [prompts] * len(batch) if isinstance(prompts, str) else list(prompts)
         texts = [text or self.caller.empty for text in texts]
         if len(texts) != len(batch):
             raise InputError(f"There are {len(texts)} prompts for {len(batch)} samples.")
-        alone = self.device.type == "cpu" or (self.caller.memo is not None and self.caller.memo.closed)
+        alone = self.device.type == "cpu" or found.alone or (self.caller.memo is not None and self.caller.memo.closed)
         rows = 1 if alone else ROWS
         for i in range(0, len(batch), rows):
             part = texts[i : i + rows]

@@ -257,7 +257,8 @@ class Exact(Watch):
         """As ever, from the sample before it was rounded."""
         self.turns += 1
         known = self.start if self.last is None else self.last
-        if known is not None and known.shape == sample.shape and _rounded(known, sample, output.dtype):
+        known = known.view_as(sample) if known is not None and known.numel() == sample.numel() else None
+        if known is not None and _rounded(known, sample, output.dtype):
             sample = known
         answer = own(output.float(), sample.float())
         self.last = answer[0]
@@ -307,19 +308,18 @@ class Backwards:
         """The next point at which a model output is needed."""
         self.turn += 1
         if self.turn == 1 and not self.direct:
-            self.point = self.point.view_as(sample)
-            self.direct = torch.equal(sample, self.point.to(sample.dtype))  # for calls to come
+            self.direct = torch.equal(sample, self.point.view_as(sample).to(sample.dtype))  # for calls to come
         elif self.found is None:
             try:
-                self.point = self.walk.send(self._output(output))[0].view_as(sample)
+                self.point = self.walk.send(self._output(output, sample))[0]
             except StopIteration as end:
                 self.found = end.value
         point = self.point.view_as(sample).to(output.dtype)
         return Answer((point, point)[: 2 if extra.get("return_dict", True) else 1])
 
-    def _output(self, output: Tensor) -> Tensor:
+    def _output(self, output: Tensor, sample: Tensor) -> Tensor:
         """The model output in float32; a second half of the channels that tells variances is left out."""
-        if output.ndim > 1 and output.shape[1] == 2 * self.point.shape[1]:
+        if output.ndim > 1 and output.shape[1] == 2 * sample.shape[1]:
             output = output.chunk(2, 1)[0]
         return output.float().view_as(self.point)
 

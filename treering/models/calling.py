@@ -15,6 +15,8 @@ from .twin import Memo, modules, twin, untouched
 
 FRAMES = ("num_frames", "video_length")
 """Arguments of calls that say how many frames a clip has."""
+GUIDANCE = ("guidance_scale", "true_cfg_scale")
+"""Arguments of calls that say how strong guidance is; the second is never embedded (distilled)."""
 EMPTY = ("", "a picture")
 """Prompts that say nothing, to try: some pipelines do not take an empty one."""
 BINNING = "use_resolution_binning"

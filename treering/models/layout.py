@@ -37,7 +37,7 @@ class Layout:
     and of what the scheduler sees.  ``tail``: from looped to the latent as the autoencoder takes it.  ``head``: from
     given to looped.  ``size`` and ``frames``: of the picture or clip; ``frames`` is None for a picture.  ``asked``:
     the arguments with which the pipeline is asked for that.
-    ``decode``: what else the pipeline gave its autoencoder.  ``number``: number type that it was given.
+    ``rows``: of the loop's tensors that are one sample.  ``decode``: what else the pipeline gave its autoencoder.  ``number``: number type that it was given.
     """
 
     shape: Shape
@@ -53,6 +53,12 @@ class Layout:
     decode: tuple[tuple[Any, ...], dict[str, Any]] = field(default=((), {}))
     number: torch.dtype = torch.float32
     decoder: str = ""
+    rows: int = 1
+
+    @property
+    def alone(self) -> bool:
+        """Whether a call can make one sample only, because its frames take the place of a batch in the loop."""
+        return self.rows > 1
 
     def to_looped(self, latent: Tensor) -> Tensor:
         """Latent or noise ``[B, *shape]`` in the order of the loop ``[B, *looped]``; what no picture shows is noise."""

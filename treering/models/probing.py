@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import ModelError, SamplerError
 from .backwards import Watch
-from .calling import EMPTY, Caller, first_line
+from .calling import EMPTY, GUIDANCE, Caller, first_line
 from .layout import Layout, Map, Shape, candidates, find
 from .response import respond, unclipped
 from .twin import Draws, disguised, modules, watched
@@ -90,6 +90,7 @@ class Prober:
 
     def layout(self, size: tuple[int, int] | None, frames: int | None, call: dict[str, Any]) -> Layout:
         """Send a plain call, then indices, through the pipeline; see ``layout``."""
+        call = {name: value for name, value in call.items() if name not in GUIDANCE}  # probed without and with it
         asked = {} if size is None else {"height": size[0], "width": size[1]}
         if frames is not None and self.caller.frames_name:
             asked[self.caller.frames_name] = frames
@@ -116,8 +117,9 @@ class Prober:
             except (ModelError, RuntimeError, ValueError, IndexError, TypeError) as error:
                 problem = problem or error
                 continue
-            looped, number = tuple(last.shape[1:]), z.dtype
-            place = (tuple(decoded.shape), (more, named), number, name)
+            # frames may be rows of the loop, as those of a batch are: then one sample is all of them
+            looped, number = tuple(last.shape[1:] if len(last) == 1 else last.shape), z.dtype
+            place = (tuple(decoded.shape), (more, named), number, name, len(last))
             return Layout(shape, given[1:], looped, head, tail, (height, width), count, asked, framewise, *place)
         raise ModelError(
             f"The layout of {self.caller.name}'s latents could not be found: {first_line(problem)}"
