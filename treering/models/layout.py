@@ -36,8 +36,8 @@ class Layout:
     ``shape``: latent ``(C, h, w)`` or ``(C, F, h, w)``.  ``given``, ``looped``: shapes of one sample of ``latents=``
     and of what the scheduler sees.  ``tail``: from looped to the latent as the autoencoder takes it.  ``head``: from
     given to looped.  ``size`` and ``frames``: of the picture or clip; ``frames`` is None for a picture.  ``asked``:
-    the arguments with which the pipeline is asked for that.
-    ``rows``: of the loop's tensors that are one sample.  ``decode``: what else the pipeline gave its autoencoder.  ``number``: number type that it was given.
+    the arguments with which the pipeline is asked for that.  ``rows``: of the loop's tensors that are one sample.
+    ``decode``: what else the pipeline gave its autoencoder.  ``number``: number type that it was given.
     """
 
     shape: Shape
