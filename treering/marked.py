@@ -1,7 +1,7 @@
 """A pipeline that its user already has, marked: from one line on, every call of it carries the mark.
 
 The pipeline object stays the same; its class becomes one made at run time from its own, of the same name, in which
-only the call differs.  Pickling it, or saving it with ``save_pretrained``, stores the plain pipeline.
+only the call differs.  Pickling it, copying it deeply, or saving it with ``save_pretrained`` gives the plain pipeline.
 """
 
 from __future__ import annotations
