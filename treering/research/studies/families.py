@@ -108,7 +108,8 @@ def _roomy(model: PipelineModel, call: dict[str, Any]) -> dict[str, Any]:
     times = math.ceil(LEAST_SIDE / min(found.shape[-2:]))
     if times == 1:
         return call
-    return call | {"height": times * found.size[0], "width": times * found.size[1]}
+    height, width = call.get("height", found.size[0]), call.get("width", found.size[1])
+    return call | {"height": times * height, "width": times * width}
 
 
 def keyring_for(shape: tuple[int, ...]) -> Keyring:
