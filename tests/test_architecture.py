@@ -21,7 +21,7 @@ FLOORS = (
     ("solvers", "marks", "pictures"),
     ("models",),
     ("inversion",),
-    ("reading", "writing"),
+    ("marked", "reading", "writing"),
     ("editing",),
     ("statistics",),
     ("report",),

@@ -28,6 +28,8 @@ _HOMES = {
     "generate": "writing",
     "images": "pictures.images",
     "load_model": "models",
+    "plain": "marked",
+    "watermarked": "marked",
 }
 
 __all__ = [*_HOMES, "__version__"]
@@ -35,6 +37,8 @@ __all__ = [*_HOMES, "__version__"]
 if TYPE_CHECKING:
     from .editing import edit as edit
     from .errors import TreeringError as TreeringError
+    from .marked import plain as plain
+    from .marked import watermarked as watermarked
     from .marks.keyring import Keyring as Keyring
     from .marks.patterns import Pattern as Pattern
     from .models import load as load_model  # noqa: F401

@@ -34,7 +34,13 @@ SCENES = 6000
 """Training pictures of the demo."""
 
 _MODEL = {"model", "device", "dtype", "download"}
-_WITHOUT_MODEL = {"speed": set[str](), "pictures": set[str](), "kills": set[str](), "sizes": {"device"}}
+_WITHOUT_MODEL = {
+    "speed": set[str](),
+    "pictures": set[str](),
+    "kills": set[str](),
+    "families": set[str](),
+    "sizes": {"device"},
+}
 """Studies that bring what they measure along, and what they let choose."""
 
 
@@ -43,7 +49,8 @@ class Request:
     """What is asked for: a name of :data:`NAMES`, and what is not left to it (None).
 
     ``count``: pictures, or scenes of the demo.  ``iterations`` and ``seed``: of an experiment.  ``step`` and ``work``:
-    of the demo's training.  ``attacks`` and ``methods``: of the experiment that lets them be chosen.  ``output``: folder of the results, or of the demo's pipeline.
+    of the demo's training.  ``attacks`` and ``methods``: of the experiment that lets them be chosen.  ``output``:
+    folder of the results, or of the demo's pipeline.
     """
 
     name: str
@@ -139,6 +146,8 @@ def _study(request: Request, listener: Listener) -> Result:
     study: Callable[..., Any] = getattr(import_module(f"{__package__}.studies.{request.name}"), request.name)
     if request.name not in _WITHOUT_MODEL:
         table = study(*_marked(request.networks), folder, count, listener.note)
+    elif request.name == "families":
+        table = study(folder, count, listener.note)
     elif request.name == "sizes":
         table = study(folder, request.networks.device, count, listener.note)
     else:

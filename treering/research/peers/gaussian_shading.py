@@ -26,8 +26,8 @@ from ...marks.fourier import Carrier, Cells
 from ...marks.keyring import Keyring, plain_noise
 from ...marks.patterns import Pattern
 from ...models import LatentModel
+from ...reading.affine import Floats
 from ...reading.evidence import Evidence, Noise, Values
-from ...reading.lattice import Floats
 from ...reading.spectra import Template, coefficients
 from ...types import Match
 from .mark import Peer, bits
@@ -69,7 +69,7 @@ class SignValues(Values):
         return self.stream * np.concatenate([np.ones((1, height, width)), spread])
 
     @cached_property
-    def table(self) -> NDArray[np.float32]:
+    def known(self) -> NDArray[np.float32]:
         """Signs of the classes that are searched, without the header: ``[K, N]``."""
         return np.stack([self.signs(key)[1:].ravel() for key in self.searched]).astype(np.float32)
 
@@ -93,7 +93,7 @@ class SignValues(Values):
         """The best class, and the header."""
         weights = whole(self._made(noise, pose))
         own = weights[1:].ravel()
-        scores = self.table @ own.astype(np.float32)  # whole numbers below 2^24: exact
+        scores = self.known @ own.astype(np.float32)  # whole numbers below 2^24: exact
         best = int(scores.argmax())
         level = log10_tail(own, int(scores[best])) + math.log10(len(scores))
         size = math.sqrt(float((own**2).sum())) or math.inf

@@ -22,8 +22,8 @@ from ...marks import fourier
 from ...marks.keyring import Keyring, plain_noise
 from ...marks.patterns import Pattern
 from ...models import LatentModel
+from ...reading.affine import Floats
 from ...reading.evidence import Evidence, Noise, Values
-from ...reading.lattice import Floats
 from ...reading.spectra import Complexes
 from ...types import Match
 from .mark import Peer, bits
@@ -56,12 +56,12 @@ class RingValues(Values):
         return self.mask * (1.0 - 2.0 * ((keys[:, None] >> np.arange(RINGS)) & 1))
 
     @cached_property
-    def table(self) -> tuple[NDArray[np.int64], Complexes]:
+    def known(self) -> tuple[NDArray[np.int64], Complexes]:
         """All classes that are searched, and their values ``[K, D]``."""
         keys = np.asarray(list(self.searched), np.int64)
-        return keys, self.marks(keys)
+        return keys, self.values_of(keys)
 
-    def marks(self, keys: NDArray[np.int64]) -> Complexes:
+    def values_of(self, keys: NDArray[np.int64]) -> Complexes:
         """Values of these classes at all cells, complex ``[K, D]``."""
         values = self.keyring.values(keys.tolist())
         values[:, self._ringed] = self.signs(keys)
@@ -70,7 +70,7 @@ class RingValues(Values):
     def read(self, noise: Noise, pose: Floats | None = None) -> Evidence:
         """The best class, by its own noise and rings, and the common noise."""
         found = self._coefficients(noise, pose)
-        keys, values = self.table
+        keys, values = self.known
         total = np.zeros(len(self.cells.count), np.complex128)
         np.add.at(total, self.cells.cell.numpy(), found)  # sums over rings
         own = ~self.common[self.cells.first.numpy()]
@@ -103,7 +103,7 @@ def mark(secret: bytes, model: LatentModel, classes: int) -> Peer:
     values = RingValues(keyring)
 
     def write(key: int, seed: int) -> Tensor:
-        one = torch.from_numpy(values.marks(np.array([key]))[0])
+        one = torch.from_numpy(values.values_of(np.array([key]))[0])
         return fourier.imprint(plain_noise(keyring.shape, seed), values.cells, one)
 
     return Peer("RingID-like", keyring, values, write)

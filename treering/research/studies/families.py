@@ -1,0 +1,152 @@
+"""Whether the adapter does what it should for every family of pipelines at hand."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import TreeringError
+from ...marks import fourier, matching
+from ...marks.keyring import Keyring
+from ...marks.patterns import Pattern
+from ...models.adapter import PipelineModel
+from ...models.hub import quiet
+from ..common import SECRET, Note, write_table
+from ..families import Family
+from ..families import families as at_hand
+
+STEPS, EVALUATIONS = 10, (1, 8)
+LEAST_SIDE = 8
+"""Latents are made at least so high and wide, for a mark to have room."""
+HEADER = (
+    "family", "sampler", "latent", "as the loop has it", "error, 1", "error, 8", "bfloat16, 1", "bfloat16, 8",
+    "log10 p", "own call, s", "sample, s", "recover, s", "refused",
+)  # fmt: skip
+
+
+@dataclass
+class Row:
+    """What was measured of one family; ``refused`` is the sentence with which it was, if it was."""
+
+    name: str
+    sampler: str = ""
+    shape: tuple[int, ...] = ()
+    looped: tuple[int, ...] = ()
+    errors: dict[tuple[str, int], float] = field(default_factory=dict)
+    log10_p: float = math.nan
+    seconds: tuple[float, ...] = ()
+    refused: str = ""
+
+    @property
+    def passes(self) -> bool:
+        """Small error with eight evaluations in float32, and a mark that is read."""
+        return self.errors.get(("float32", 8), math.inf) <= 0.02 and self.log10_p <= -6
+
+    def cells(self) -> list[str]:
+        """As the table shows it."""
+        shapes = ["x".join(map(str, shape)) for shape in (self.shape, self.looped)]
+        errors = [self.errors.get((dtype, n), math.nan) for dtype in ("float32", "bfloat16") for n in EVALUATIONS]
+        seconds = [f"{value:.2f}" for value in self.seconds] or [""] * 3
+        shown = ["" if math.isnan(error) else f"{error:.1e}" for error in errors]
+        p = "" if math.isnan(self.log10_p) else f"{self.log10_p:.0f}"
+        return [self.name, self.sampler, *shapes, *shown, p, *seconds, self.refused]
+
+
+def families(output: Path, count: int, note: Note) -> str:
+    """Every family at hand, ``count`` noises each: RMS error of noise to latent to noise at :data:`STEPS` steps."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    rows = list[Row]()
+    with quiet():
+        for family in at_hand():
+            rows.append(measure(family, count))
+            note(" | ".join(rows[-1].cells()))
+            text = write_table(output / "families.md", HEADER, [row.cells() for row in rows])
+    good = sum(row.passes for row in rows)
+    refused = sum(bool(row.refused) for row in rows)
+    return f"{text}\n{good} of {len(rows)} families pass, {refused} are refused.\n"
+
+
+def measure(family: Family, count: int = 1, half: bool = True) -> Row:
+    """One family in float32 and, with ``half``, in bfloat16."""
+    row = Row(family.name, type(family.pipe.scheduler).__name__)
+    call = {k: v for k, v in family.call.items() if k not in ("prompt", "num_inference_steps") and v is not None}
+    prompt = family.call.get("prompt", "")
+    try:
+        _measure(row, family.pipe, prompt, call, count, "float32")
+        if half:
+            _measure(row, family.pipe.to(torch.bfloat16), prompt, call, count, "bfloat16")
+    except TreeringError as error:
+        row.refused = str(error)
+    return row
+
+
+def _measure(row: Row, pipe: Any, prompt: str, call: dict[str, Any], count: int, dtype: str) -> None:
+    model = PipelineModel(pipe, row.name)
+    call = _roomy(model, call)
+    found = model.layout_of_call(call)
+    row.shape, row.looped = found.shape, found.looped
+    keyring = keyring_for(found.shape)
+    noise = keyring.noise(1, 7, count).view(count, *found.shape)
+    latent = model.sample(noise, prompt, STEPS, **call)
+    for evaluations in EVALUATIONS:
+        again = model.recover(latent, prompt, STEPS, evaluations=evaluations, **call)
+        row.errors[dtype, evaluations] = float((again.cpu() - noise).square().mean().sqrt())
+    if dtype == "float32":
+        row.log10_p = max(read(keyring, again))
+        row.seconds = _seconds(model, pipe, prompt, call, noise, latent)
+
+
+def _roomy(model: PipelineModel, call: dict[str, Any]) -> dict[str, Any]:
+    """The call at a size whose latent has room for a mark."""
+    found = model.layout_of_call(call)
+    times = math.ceil(LEAST_SIDE / min(found.shape[-2:]))
+    if times == 1:
+        return call
+    height, width = call.get("height", found.size[0]), call.get("width", found.size[1])
+    return call | {"height": times * height, "width": times * width}
+
+
+def keyring_for(shape: tuple[int, ...]) -> Keyring:
+    """A keyring whose marks fill the planes of a latent; the frames of a clip count as channels, at most 16."""
+    planes = math.prod(shape[:-2])
+    pattern = Pattern("noise", tuple(range(min(planes, 16))), (), 1, min((min(shape[-2:]) - 1) // 2, 15))
+    return Keyring(SECRET, pattern, (planes, shape[-2], shape[-1]), public=True)
+
+
+def read(keyring: Keyring, noise: Tensor, key: int = 1) -> list[float]:
+    """log10 p of each noise for one class, corrected for all classes of the keyring; 0 where another was best."""
+    cells = keyring.cells()
+    points = fourier.coefficients(noise.cpu().reshape(-1, *keyring.shape), cells)
+    means = fourier.read(points, cells).numpy()
+    found = matching.match(points.numpy(), means, keyring.marks(), keyring.weights(), cells.cell.numpy())
+    return [match.log10_p if match.key == key else 0.0 for match in found]
+
+
+def _seconds(
+    model: PipelineModel, pipe: Any, prompt: str, call: dict[str, Any], noise: Tensor, latent: Tensor
+) -> tuple[float, float, float]:
+    """Seconds of the pipeline's own call, of ``sample``, and of ``recover`` with one evaluation a step."""
+    source, one = torch.Generator().manual_seed(0), (noise[:1], latent[:1])
+    own = {"prompt": prompt, "num_inference_steps": STEPS, "output_type": "latent", "generator": source, **call}
+    calls = (
+        lambda: pipe(**own),
+        lambda: model.sample(one[0], prompt, STEPS, **call),
+        lambda: model.recover(one[1], prompt, STEPS, **call),
+    )
+    return tuple(_time(each) for each in calls)  # type: ignore[return-value]
+
+
+def _time(call: Any) -> float:
+    started = time.perf_counter()
+    try:
+        call()
+    except Exception:  # the pipeline itself refuses these arguments
+        return math.nan
+    return time.perf_counter() - started
