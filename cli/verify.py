@@ -195,6 +195,7 @@ def _verify(
             batch=batch or (1 if choice.device == "cpu" else 8),
             size=model.image_size,
             progress=progress,
+            strict=reading.strict,
         )
 
 

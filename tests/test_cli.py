@@ -159,7 +159,7 @@ def test_the_reading_that_is_not_changed_is_the_librarys() -> None:
     detect = dict(every_command())[("detect",)]
     defaults = {parameter.name: parameter.default for parameter in detect.params}
     for name, field in settings.Reading.__dataclass_fields__.items():
-        assert defaults[name] == field.default or name in ("effort", "keys", "iterations", "steps")
+        assert defaults[name] == field.default or name in ("effort", "keys", "iterations", "steps", "strict")
 
 
 @pytest.mark.parametrize(

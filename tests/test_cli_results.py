@@ -456,3 +456,18 @@ def test_a_full_disk(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "write", full)
     result = run("embed", "--key", 1, "--output", "a.png")
     assert (result.exit_code, result.stderr) == (1, "Error: a.png cannot be written: the disk is full.\n")
+
+
+def test_strict_refuses_what_is_damaged(run: Run) -> None:
+    data = bytearray(picture("in/a.png", 2).read_bytes())
+    data[-5] ^= 1  # the checksum of the end
+    Path("in/a.png").write_bytes(data)
+    assert "(Damaged: " in run("detect", "in/a.png").stdout
+    assert run("verify", "in").exit_code == 0
+    for words in (("detect", "in/a.png"), ("verify", "in")):
+        result = run(*words, "--strict")
+        assert (result.exit_code, "Error: " in result.stderr, "Traceback" in result.output) == (
+            1 if words[0] == "detect" else 3,
+            True,
+            False,
+        )

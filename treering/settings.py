@@ -66,7 +66,8 @@ class Reading:
     ``method`` and ``iterations``: decoder inversion (None: the default and its own budget).  ``scheme`` and ``steps``:
     noise inversion (None: the keyring's steps).  ``fpr``: the p-value up to which a mark is named, after correction
     for all that was searched.  ``keys``: classes to search (None: all of the keyring).  ``prompt`` and ``guidance``:
-    empty and 1, unless the prompt is known.  Raises ``InputError`` for values that cannot be.
+    empty and 1, unless the prompt is known.  ``strict``: damaged files are refused.  Raises ``InputError`` for values
+    that cannot be.
     """
 
     method: str | None = None
@@ -78,6 +79,7 @@ class Reading:
     guidance: float = 1.0
     steps: int | None = None
     effort: str | None = None
+    strict: bool = False
 
     @property
     def way(self) -> str:

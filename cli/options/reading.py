@@ -132,4 +132,5 @@ _READING: tuple[Decorator, ...] = (
         show_default="the keyring's",
         help="Sampler steps of the noise inversion.",
     ),
+    click.option("--strict", is_flag=True, help="Refuse files that are damaged; else they are read with a note."),
 )

@@ -29,15 +29,18 @@ class Loaded:
     error: str | None = None
 
 
-def load(item: Item, size: tuple[int, int] | None = None, known: Container[str] = ()) -> Loaded:
-    """Read a file; decode it, to ``size`` (height, width), unless its digest is among the ``known``."""
+def load(item: Item, size: tuple[int, int] | None = None, known: Container[str] = (), strict: bool = False) -> Loaded:
+    """Read a file; decode it, to ``size`` (height, width), unless its digest is among the ``known``.
+
+    ``strict``: a damaged file is one that cannot be read.
+    """
     digest = None
     try:
         if item.problem:
             raise ImageError(item.problem)
         data = images.read_bytes(item.path, item.name)
         digest = images.digest(data)
-        picture = None if digest in known else images.read(data, size, item.name)
+        picture = None if digest in known else images.read(data, size, item.name, strict=strict)
     except ImageError as error:
         return Loaded(item, digest, error=str(error))
     return Loaded(item, digest, picture)

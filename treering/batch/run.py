@@ -54,10 +54,11 @@ class _Run:
         total: int,
         batch: int,
         size: tuple[int, int] | None,
+        strict: bool,
         progress: Callable[[Progress], None] | None,
     ) -> None:
         self.results, self.detect, self.total = results, detect, total
-        self.batch, self.size, self.progress = batch, size, progress
+        self.batch, self.size, self.strict, self.progress = batch, size, strict, progress
         self.checked = self.resumed = self.copies = 0
         self.failed: list[tuple[str, str]] = []
         self.pairs: Pairs = Counter()
@@ -68,7 +69,7 @@ class _Run:
     def all(self, items: Iterable[Item]) -> None:
         """Check every item; what is known is on the disk also when this ends with an exception."""
         self._tell()
-        read = partial(load, size=self.size, known=self.results.keys)
+        read = partial(load, size=self.size, known=self.results.keys, strict=self.strict)
         try:
             with closing(ahead(read, items, self.batch)) as loaded:
                 for one in loaded:
@@ -153,14 +154,15 @@ def verify(
     batch: int = 8,
     size: tuple[int, int] | None = None,
     progress: Callable[[Progress], None] | None = None,
+    strict: bool = False,
 ) -> Summary:
     """Check the pictures; what an earlier run in ``output`` has found out is not found out again.
 
     ``settings``: all that a result depends on besides the picture, for JSON; with ``size`` they decide
     which earlier results count.  ``batch``: pictures a call of ``detect`` at most; as many again are read meanwhile.
-    ``size``: (height, width) to which pictures are brought; None: as they are.  Writes ``results.jsonl``
-    as it goes and, at the end, ``summary.json`` and, if labels are known, ``confusion.md`` and
-    ``confusion.png``.  A picture that cannot be read is a line with an error, not an end.  Raises
+    ``size``: (height, width) to which pictures are brought; None: as they are.  ``strict``: damaged files are failed
+    lines.  Writes ``results.jsonl`` as it goes and, at the end, ``summary.json`` and, if labels are known,
+    ``confusion.md`` and ``confusion.png``.  A picture that cannot be read is a line with an error, not an end.  Raises
     ``InputError`` if ``output`` cannot be used; what ``detect`` raises is not caught.
     """
     started = time.perf_counter()
@@ -170,7 +172,7 @@ def verify(
     _keep_apart(items, output)
     busy = f"Another verification is writing to {output}; wait for its end or choose another folder."
     with files.locked(output, busy), files.Journal(output / RESULTS, is_ours) as journal:
-        run = _Run(Results(journal, settings_id(whole)), detect, len(items), batch, size, progress)
+        run = _Run(Results(journal, settings_id(whole)), detect, len(items), batch, size, strict, progress)
         run.all(items)
         return publish(_summary(run, time.perf_counter() - started), output, whole)
 
