@@ -98,7 +98,7 @@ def readings(model: LatentModel, keyring: Keyring, count: int) -> tuple[NDArray[
 
 def measured(folder: Path, marks: int) -> dict[str, Any]:
     """One size of table, in this process."""
-    kept, cache = np.load(folder / "readings.npz"), folder / "tables"
+    kept, cache = np.load(folder / "readings.npz"), folder / f"tables-{marks}"
     keyring = replace(Keyring.load(folder / "keyring.json"), classes=marks)
     before = peak() / 1e6
     made, table = _timed(lambda: Table(keyring, folder=cache))
