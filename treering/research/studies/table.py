@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -17,13 +18,13 @@ import torch
 from numpy.typing import NDArray
 
 from ... import inversion, writing
-from ...marks import fourier
+from ...marks import fourier, nulls
 from ...marks.keyring import Keyring
 from ...marks.patterns import Pattern
 from ...marks.table import SURVIVORS, Table
 from ...models import LatentModel
 from ...reading.tools import ENCODER, Tools
-from ...settings import METHOD, Reading
+from ...settings import FPR, METHOD, Reading
 from ..common import SECRET, Note, draw, fixed, jpeg, write_table
 from ..memory import peak
 
@@ -42,8 +43,8 @@ HEADER = (
     "s a picture",
     "of them the screen",
     "s without a table",
-    "named, clean",
-    "named, JPEG 25",
+    "named, by all true values, of: clean",
+    "JPEG 25",
     f"rank in the screen: median, worst, within {SURVIVORS}",
 )
 _SEED = 7_000_000
@@ -97,7 +98,7 @@ def readings(model: LatentModel, keyring: Keyring, count: int) -> tuple[NDArray[
 
 def measured(folder: Path, marks: int) -> dict[str, Any]:
     """One size of table, in this process."""
-    kept, cache = np.load(folder / "readings.npz"), folder / "tables"
+    kept, cache = np.load(folder / "readings.npz"), folder / f"tables-{marks}"
     keyring = replace(Keyring.load(folder / "keyring.json"), classes=marks)
     before = peak() / 1e6
     made, table = _timed(lambda: Table(keyring, folder=cache))
@@ -116,9 +117,24 @@ def _searched(table: Table, found: NDArray[Any], keys: list[int]) -> dict[str, A
         "screen": float(np.median([seconds for of in scores for seconds, _ in of])),
         "best": float(np.median([seconds for of in best for seconds, _ in of])),
         "exact": _timed(partial(_exact, table.keyring, found[0, 0]))[0] if table.tests <= EXACT else None,
-        "named": [sum(one.key == key for (_, one), key in zip(of, keys, strict=True)) for of in best],
+        "named": [
+            sum(_named(one.z, table) and one.key == key for (_, one), key in zip(of, keys, strict=True)) for of in best
+        ],
+        "could": [
+            sum(_named(_true(table, one, key), table) for one, key in zip(of, keys, strict=True)) for of in found
+        ],
         "ranks": [[int((s > s[key]).sum()) for (_, s), key in zip(of, keys, strict=True)] for of in scores],
     }
+
+
+def _named(z: float, table: Table) -> bool:
+    return float(nulls.log_p(z, table.tests)) <= math.log(FPR)
+
+
+def _true(table: Table, found: NDArray[Any], key: int) -> float:
+    """z of a mark by its true values, whatever the screen says of it."""
+    cells, block = table.cells, ([key], [0], table.keyring.values([key]))
+    return table.keyring.pattern.match(torch.from_numpy(found)[None], cells, [block])[0].z
 
 
 def _exact(keyring: Keyring, found: NDArray[Any]) -> int:
@@ -138,5 +154,5 @@ def _row(marks: int, told: dict[str, Any]) -> list[str]:
     within = (ranks < SURVIVORS).sum()
     row = [f"{marks:,}", str(told["length"]), made, loaded, fixed(told["size"], 0)]
     row += [f"{told['peak']:.0f} ({told['before']:.0f})", best, screen, exact]
-    row += [f"{named}/{ranks.shape[1]}" for named in told["named"]]
+    row += [f"{named}, {could}, {ranks.shape[1]}" for named, could in zip(told["named"], told["could"], strict=True)]
     return [*row, f"{np.median(ranks):.0f}, {ranks.max()}, {within}/{ranks.size}"]
