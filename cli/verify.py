@@ -60,7 +60,7 @@ _COMPLAINTS = 20
     "--batch",
     type=click.IntRange(1, 1024),
     metavar="N",
-    show_default="1 on a CPU, else 8",
+    show_default="as many as go through the networks together",
     help="Pictures read at a time; results are saved after every batch.",
 )
 @keyring_option
@@ -192,8 +192,8 @@ def _verify(
             read,
             output,
             settings,
-            batch=batch or (1 if choice.device == "cpu" else 8),
-            size=model.image_size,
+            batch=batch or model.batching.rows("detect"),
+            size=keyring.image_size,
             progress=progress,
             strict=reading.strict,
         )
@@ -205,7 +205,7 @@ def _settings(keyring: Keyring, model: LatentModel, choice: ModelChoice, reading
     how = dataclasses.asdict(reading) | {"keys": _spans(reading.keys)}
     return {
         "treering": treering.__version__,
-        "keyring": {name: keys[name] for name in ("id", "classes", "steps")},
+        "keyring": {name: keys[name] for name in ("id", "classes", "nonces", "variants", "steps")},
         "model": f"{model.name}:{model.fingerprint}",
         "device": choice.device,
         "dtype": choice.dtype,

@@ -78,6 +78,7 @@ def test_a_line_holds_everything(tmp_path: Path) -> None:
         "pose": None,
         "box": None,
         "stages": [],
+        "nonce": None,
         "error": None,
     }
 

@@ -204,3 +204,29 @@ def test_a_stage_says_its_steps(model, ring):
     tools = Tools(model, ring, Settings(steps=4), None)
     assert Given("", 1.0, "encoder", 2).count(tools) == 2
     assert Given("", 1.0, "plan", 0).count(tools) == 4
+
+
+def test_the_poses_reached_in_pixels_have_less_than_their_hypothesis_had():
+    from treering.reading.confirm import CLIMBS, ROUNDS
+
+    def climb(weight, left):
+        return 0 if left == 0 else weight / 8 + climb(weight / 4, left - 1)
+
+    def rounds(weight, left):
+        return 0 if left == 0 else weight / 4 + climb(weight / 2, CLIMBS) + rounds(weight / 2, left - 1)
+
+    assert rounds(1, ROUNDS) + rounds(0.5, ROUNDS) <= 1  # two ways to undo it, each with half of its own
+
+
+def test_nothing_read_is_no_evidence(model):
+    ring = Keyring(SECRET, SYNCHRONISED, classes=1)
+    found = Values(ring).read(np.zeros((4, 32, 32), np.float32))
+    assert (found.match.log10_p, found.log10_sync, found.log10_keyring) == (0.0, 0.0, 0.0)
+
+
+def test_solver_calls_are_told_by_their_stage(model, ring, picture):
+    (found,) = Detector(model, ring, effort="fast", every=True)(picture[None])
+    assert [one["statuses"] for one in found.stages] == [
+        {"encoder: budget": 1, "sampler: budget": 1},
+        {"sampler: budget": 1},
+    ]

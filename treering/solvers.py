@@ -168,7 +168,7 @@ class BarzilaiBorwein:
 
     def step(self, state: State, x: Tensor, r: Tensor, progress: tuple[int, int]) -> Tensor:
         """One step, of a size of its own for every sample."""
-        dx, dr = (x - state["x"]).flatten(1).double(), (r - state["r"]).flatten(1).double()
+        dx, dr = (x - state["x"]).flatten(1).cpu().double(), (r - state["r"]).flatten(1).cpu().double()
         sizes = [float((a * b).sum() / (b * b).sum()) for a, b in zip(dx, dr, strict=True)]
         kept = [min(max(s, self.low), self.high) if math.isfinite(s) else self.high for s in sizes]
         state["x"], state["r"] = x, r

@@ -85,10 +85,10 @@ class Detection:
 
     ``answer``: key, keyring, none or not assessable, the last with its ``reason``.  ``key``: the class named, or None.
     ``p_value``: of the class, ``p_keyring``: of any mark of the keyring, both corrected for everything that could have
-    been tried.  ``effort``: the plan; ``stage``: the one that decided; ``pose``: mirror, angle (degrees), scale,
-    aspect and shift between the picture as made and as given, None as given; ``box``: (top, left, bottom, right) of
-    what was left when borders were trimmed; ``stages``: all that were run, with cost, p-values and solver statuses.
-    ``seconds``: of all of it.  ``nonce``: which mark of the class named it is, or None.
+    been tried, and not below 1e-38; their logarithms go on, as strength of evidence.  ``effort``: the plan; ``stage``:
+    the one that decided; ``pose``: mirror, angle (degrees), scale, aspect and shift between the picture as made and as
+    given, None as given; ``box``: (top, left, bottom, right) of what was left when borders were trimmed; ``stages``:
+    all that were run, with cost, p-values and solver statuses.  ``nonce``: of the mark.  ``seconds``: of all of it.
     """
 
     key: int | None

@@ -120,14 +120,14 @@ def coefficients(residuals: Tensor, error: Tensor) -> Tensor:
 
     NaN where a number is not finite.
     """
-    r, e = residuals.double(), error.double()
+    r, e = residuals.cpu().double(), error.cpu().double()  # a few rows; not every device has float64
     gram = r @ r.transpose(1, 2)
     if not bool(torch.isfinite(gram).all() & torch.isfinite(e).all()):
         return residuals.new_full(residuals.shape[:2], math.nan)
     mean = gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
-    ridge = (RIDGE * mean + 1e-30) * torch.eye(r.shape[1], dtype=r.dtype, device=r.device)
+    ridge = (RIDGE * mean + 1e-30) * torch.eye(r.shape[1], dtype=r.dtype)
     solved: Tensor = torch.linalg.solve(gram + ridge, r @ e[:, :, None])
-    return solved[:, :, 0].to(residuals.dtype)
+    return solved[:, :, 0].to(residuals)
 
 
 def _invert(model: LatentModel, target: Tensor, tolerance: float, budget: int, damage: Damage | None) -> Solution:
@@ -160,4 +160,4 @@ def _damaged(decoded: Tensor, damage: Damage | None) -> Tensor:
 
 
 def _norm(x: Tensor) -> float:
-    return float(x.double().square().sum().sqrt())
+    return float(x.cpu().double().square().sum().sqrt())

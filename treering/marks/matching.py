@@ -94,7 +94,8 @@ def match(
         chosen[better] = values[top[better]]
         seen += len(keys)
     tests = max(seen, searched or 0) * transforms
-    exact = log_p(z, tests) / _LN10
+    empty = ~(null_deviation(means, weights, real) > 0)  # nothing was read, so nothing is known: p = 1
+    exact = np.where(empty, 0.0, log_p(z, tests) / _LN10)
     fixed = [sidak(classical_log_p(c, v, cell), tests) / _LN10 for c, v in zip(coefficients, chosen, strict=True)]
     rows = zip(best.tolist(), z.tolist(), exact.tolist(), fixed, strict=True)
     return [Match(key, s, e, float(f), nonce) for (key, nonce), s, e, f in rows]

@@ -133,7 +133,8 @@ def find(
 
 
 def _digit(x: Tensor, zero: Tensor, one: Tensor, base: int) -> Tensor:
-    unit = (x.double() - zero.double()) / (one.double() - zero.double())
+    x, zero, one = (value.cpu().double() for value in (x, zero, one))  # not every device has float64
+    unit = (x - zero) / (one - zero)
     digit = (unit + 1) * (base - 1) / 2
     if not bool((digit - digit.round()).abs().max() < 0.3):  # NaN too
         raise ModelError("This pipeline does more than scale, shift and reorder its latents.")

@@ -9,7 +9,6 @@ multiples of the steps (the idea of Fan and de Queiroz 2003), as long as nobody 
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,6 +19,7 @@ from scipy.fft import dctn
 
 from ..errors import ImageError
 from . import images
+from .decode import pillow
 
 SHIFT = 4
 """Pixels, half a block: a picture that has been rounded on one grid is new to a grid moved by so much."""
@@ -63,8 +63,7 @@ class JpegTables:
 def of_file(data: bytes) -> JpegTables | None:
     """The tables in a JPEG file; None for other files, and where they cannot be used (not 8 bit, or more than two)."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with pillow("JPEG"):
             image = Image.open(io.BytesIO(data), formats=("JPEG",))
     except Exception:  # not a JPEG, or a broken one: whoever reads its pixels says so
         return None

@@ -1,7 +1,9 @@
 """Poses undone in pixels, read anew, and put right until nothing is left over, by one template alone.
 
-Every pose that is reached from a hypothesis has a part of that hypothesis's weight, so that the least p over its weight
-of all of them is valid (:mod:`.lattice`).  Which pose the class is read in is decided by the template's z.
+Every pose that is reached in pixels from a hypothesis has a part of that hypothesis's weight; with the numbers of
+rounds and climbs below these parts add up to less than the whole (a test keeps it so), so that the least p over its
+weight of all of them is valid.  Levels of the noise, from which the poses come, are spent there and may not be added
+to these.  Which pose the class is read in is decided by the template's z.
 """
 
 from __future__ import annotations
@@ -11,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .affine import chain
 from .lattice import LEFT_OVER, Fine
+from .record import Reading
 from .search import Candidate, confirm
 from .spectra import Template
 from .tools import Noise, Tools
@@ -40,11 +42,11 @@ class Confirmed:
 
 @dataclass(frozen=True)
 class Confirmer:
-    """Undoes poses of one picture, uint8 ``[H, W, 3]``, and looks for a template in what is read then."""
+    """Undoes poses of one picture and looks for a template in what is read then."""
 
     tools: Tools
     template: Template
-    picture: NDArray[np.uint8]
+    reading: Reading
     steps: int
 
     def best(self, found: Sequence[Candidate]) -> Confirmed:
@@ -62,7 +64,7 @@ class Confirmer:
     def rounds(self, pose: Candidate) -> Iterator[Confirmed]:
         """A pose undone in pixels, and what was left over, until nothing is."""
         for _ in range(ROUNDS):
-            noise = self.tools.undone(self.picture, pose.affine, self.steps)
+            noise = self.tools.undone(self.reading, pose.affine, self.steps)
             pose = confirm(noise, self.template, pose, LEFT_OVER, self.tools.model.offset, self.tools.ratio)
             yield Confirmed(pose, noise, pose.level)
             if np.allclose(pose.within, np.eye(2, 3)):

@@ -166,6 +166,9 @@ class Detector:
         )
 
 
+LEAST = 1e-38
+"""The least p-value that is told."""
+
 _FOUND = (Answer.KEY, Answer.KEYRING)
 _NO_STAGE = Done("", 1.0, Finding(), 0.0)
 _NOTHING = Outcome(0.0, 0.0, _NO_STAGE, _NO_STAGE)
@@ -177,7 +180,8 @@ def _inversion(settings: Settings) -> DecoderInversion:
 
 
 def _p(log10_p: float) -> float:
-    return float(10.0**log10_p) if math.isfinite(log10_p) else 1.0
+    """A bound that holds: a secret has no more to give than :data:`LEAST`, whatever the strength of the evidence."""
+    return max(float(10.0**log10_p), LEAST) if math.isfinite(log10_p) else 1.0
 
 
 def _status(reading: Reading) -> str:

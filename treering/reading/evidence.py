@@ -140,13 +140,17 @@ class Values:
             return fourier.coefficients(torch.from_numpy(noise)[None], self.cells)[0].numpy()
         return coefficients(noise, *self.points, pose, self.keyring.shape[1:])
 
+    @cached_property
+    def _sync_values(self) -> list[Complexes]:
+        return [self.keyring.synchronisation(variant)[1] for variant in range(self.keyring.variants)]
+
     def _sync(self, found: Complexes) -> float:
-        m, variants = found[self.common], range(self.keyring.variants)
+        m = found[self.common]
         sd = math.sqrt(0.5 * float((np.abs(m) ** 2).sum()))
         if not sd > 0:
             return 0.0
-        z = max(float((self.keyring.synchronisation(v)[1] @ m.conj()).real) / sd for v in variants)
-        return min(0.0, float(special.log_ndtr(-z)) / math.log(10) + math.log10(len(variants)))
+        z = max(float((values @ m.conj()).real) / sd for values in self._sync_values)
+        return min(0.0, float(special.log_ndtr(-z)) / math.log(10) + math.log10(len(self._sync_values)))
 
 
 def fisher(first: float, second: float) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 from .record import NOTHING, Done, Finding, Reading
@@ -58,8 +59,9 @@ def run(stages: tuple[Stage, ...], reading: Reading, tools: Tools, fpr: float, e
     for stage in stages:
         started = time.perf_counter()
         found = stage.run(reading, tools)
+        statuses, reading.calls = dict(reading.calls), Counter()
         if found is not None:
-            done.append(Done(stage.name, stage.share, found, time.perf_counter() - started, tools.statuses()))
+            done.append(Done(stage.name, stage.share, found, time.perf_counter() - started, statuses))
             if not every and outcome(done, tools).log10_class <= math.log10(fpr):
                 break
     reading.done += done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +68,7 @@ class Reading:
 
     ``solutions``: latents by the name of the decoder inversion, ``[1, C, h, w]``.  ``noises``: by that name and the
     number of steps, float32 ``[C, h, w]``, zero in cells of one colour; ``failed``: those whose numbers are not finite.
+    ``calls``: how many solver calls ended how since a stage last told of them.
     ``alive``: cells that are not of one colour, ``[h, w]``.
     """
 
@@ -75,6 +77,7 @@ class Reading:
     solutions: dict[str, Solution] = field(default_factory=dict)
     noises: dict[tuple[str, int], NDArray[np.float32]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    calls: Counter[str] = field(default_factory=Counter)
     done: list[Done] = field(default_factory=list)
 
     def keep(self, name: str, steps: int, noise: Tensor) -> NDArray[np.float32]:

@@ -86,12 +86,15 @@ class Trimmed:
         return replace(best, log10_keyring=min(one.log10_keyring for one in found), tried=len(found))
 
     def _box(self, reading: Reading, tools: Tools, box: tuple[int, int, int, int], share: float) -> Finding:
-        height, width = tools.model.image_size
+        height, width = tools.size
         top, left, bottom, right = box
         inside = Image.fromarray(reading.picture).resize(
             (width, height), Image.Resampling.LANCZOS, (left, top, right, bottom)
         )
-        noise = tools.noise(tools.reading(np.asarray(inside)), ENCODER, self.steps)
+        within = tools.reading(np.asarray(inside))
+        noise = tools.noise(within, ENCODER, self.steps)
+        reading.failed |= within.failed
+        reading.calls += within.calls
         found = replace(_finding(tools.values.read(noise)), box=box)
         if tools.values.synchronised:
             found = min(found, self._shifted(tools, noise, box), key=lambda one: one.log10_class)
@@ -150,7 +153,7 @@ class Posed:
         candidates = self._search(tools, noise, template, lattice)
         if not candidates:
             return Finding(tried=lattice.count)
-        seen = Confirmer(tools, template, reading.picture, self.steps).best(candidates)
+        seen = Confirmer(tools, template, reading, self.steps).best(candidates)
         match = tools.values.read(seen.noise, seen.pose.within).match
         told = replace(match, key=mark[0], nonce=mark[1], z=seen.pose.z, log10_p=min(seen.level, 0.0))
         return Finding(told.log10_p, told.log10_p, told, seen.pose, tried=lattice.count)
@@ -179,7 +182,7 @@ class Again:
         for (turn, span), chosen in zip(self.frames, owners, strict=True):
             frame = linear(False, turn, 1.0, 1.0, tools.ratio)
             still = affine(frame, np.zeros(2))
-            noise = tools.undone(reading.picture, still, self.steps, span)
+            noise = tools.undone(reading, still, self.steps, span)
             found += search(noise, template, lattice.part(chosen, frame), 2, frame=Frame(still, tools.model.offset))
         return _best(reading, tools, template, sorted(found, key=lambda one: one.level)[: self.keep], self)
 
@@ -194,7 +197,7 @@ def _best(
     tried = wide(stage.smallest, stage.largest, tools.ratio).count
     if not found:
         return Finding(tried=tried)
-    confirmer = Confirmer(tools, template, reading.picture, stage.steps)
+    confirmer = Confirmer(tools, template, reading, stage.steps)
     seen = confirmer.best(found)
     if stage.climb:
         seen = confirmer.climbed(seen)

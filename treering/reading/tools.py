@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -35,7 +34,6 @@ class Tools:
     def __init__(self, model: LatentModel, keyring: Keyring, settings: Settings, plan: DecoderInversion) -> None:
         self.model, self.keyring, self.settings, self.plan = model, keyring, settings, plan
         self._schedules: dict[int, Schedule] = {}
-        self.calls = Counter[str]()  # statuses of solver calls since somebody last looked
 
     @cached_property
     def values(self) -> Values:
@@ -43,9 +41,14 @@ class Tools:
         return Values(self.keyring, self.settings.keys)
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the pictures that are read."""
+        return self.keyring.image_size
+
+    @property
     def ratio(self) -> float:
         """Width by height of the model's pictures."""
-        height, width = self.model.image_size
+        height, width = self.size
         return width / height
 
     def reading(self, picture: NDArray[np.uint8]) -> Reading:
@@ -75,6 +78,7 @@ class Tools:
         found = self.back(latent, steps)
         for i, reading in enumerate(fresh):
             reading.keep(method, steps, found.value[i])
+            reading.calls[f"sampler: {found.status[i].name.lower()}"] += 1
             if found.status[i] is Status.NONFINITE:
                 reading.failed["sampler"] = f"The noise inversion of {method} gave numbers that are not finite."
 
@@ -83,11 +87,6 @@ class Tools:
         self.prepare([reading], method, steps)
         return reading.noises[method, steps]
 
-    def statuses(self) -> dict[str, int]:
-        """How many solver calls for a picture ended how, since the last time this was asked."""
-        told, self.calls = dict(self.calls), Counter()
-        return told
-
     def _latents(self, readings: Sequence[Reading], method: str) -> None:
         fresh = [reading for reading in readings if method not in reading.solutions]
         if not fresh:
@@ -95,6 +94,7 @@ class Tools:
         found = self.decoded(np.stack([reading.picture for reading in fresh]), method)
         for i, reading in enumerate(fresh):
             reading.solutions[method] = _row(found, i)
+            reading.calls[f"{method}: {found.status[i].name.lower()}"] += 1
             if found.status[i] is Status.NONFINITE or not torch.isfinite(found.value[i]).all():
                 reading.failed["decoder"] = f"The decoder inversion {method} gave numbers that are not finite."
 
@@ -102,29 +102,29 @@ class Tools:
         """Pictures uint8 ``[B, H, W, 3]`` to latents, by the encoder or by the plan."""
         pixels = torch.from_numpy(images.to_float(pictures))
         plan = inversion.METHODS[ENCODER] if method == ENCODER else self.plan
-        found = inversion.invert_decoder(self.model, pixels, plan)
-        self.calls.update(f"{plan.name}: {status.name.lower()}" for status in found.status)
-        return found
+        return inversion.invert_decoder(self.model, pixels, plan)
 
     def back(self, latent: Tensor, steps: int) -> Solution:
         """Latents to noise, both ``[B, C, h, w]``."""
         f = self.model.denoiser([self.settings.prompt] * len(latent), self.settings.guidance)
-        found = inversion.invert(self.schedule(steps), f, latent, self.settings.scheme)
-        self.calls.update(f"sampler: {status.name.lower()}" for status in found.status)
-        return found
+        return inversion.invert(self.schedule(steps), f, latent, self.settings.scheme)
 
-    def undone(self, picture: NDArray[np.uint8], pose: Floats, steps: int, zoom: float = 1.0) -> Noise:
+    def undone(self, reading: Reading, pose: Floats, steps: int, zoom: float = 1.0) -> Noise:
         """The noise of a picture in which a pose ``[2, 3]`` was undone in pixels; zero where nothing was shown.
 
-        ``zoom``: size of the frame as made in shares of the model's own.
+        ``zoom``: size of the frame as made in shares of the model's own.  Numbers that are not finite are told in
+        ``reading.failed`` and count for nothing.
         """
         cell = self.model.factor
-        size = tuple(max(cell, round(side * zoom / (8 * cell)) * 8 * cell) for side in self.model.image_size)
-        pixels, covered = undo_affine(picture, pose, (size[0], size[1]))
-        latent = self.decoded(pixels[None], ENCODER).value
-        noise = self.back(latent, steps).value[0].detach().cpu().float().numpy()
+        step = cell if zoom == 1 else 8 * cell  # of sizes that every network takes
+        size = tuple(max(step, round(side * zoom / step) * step) for side in self.size)
+        pixels, covered = undo_affine(reading.picture, pose, (size[0], size[1]))
+        found = self.back(self.decoded(pixels[None], ENCODER).value, steps)
+        reading.calls[f"sampler: {found.status[0].name.lower()}"] += 1
+        noise = found.value[0].detach().cpu().float().numpy()
         shown = covered.reshape(size[0] // cell, cell, size[1] // cell, cell).mean((1, 3)) > 0.5
         if not np.isfinite(noise).all():
+            reading.failed["pose"] = "A reading in another pose gave numbers that are not finite."
             return np.zeros_like(noise)
         return np.where(shown & ~flat(pixels, cell), noise, np.float32(0))
 
