@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -403,3 +404,11 @@ def test_any_change_of_a_folder_loads_or_says_why(tmp_path_factory: pytest.TempP
         check_sentence(error)
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("place", ["v1-5-pruned.ckpt", "safety_checker/pytorch_model.bin"])
+def test_weights_of_other_kinds_are_refused_wherever_they_lie(tmp_path: Path, place: str) -> None:
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).write_bytes(b"anything")
+    with pytest.raises(ModelError, match=f"^{re.escape(place)} is refused, because only weights in .safetensors"):
+        trust.check_beside(tmp_path)

@@ -26,6 +26,7 @@ from . import fingerprint
 from .backwards import SOLVER, Backwards, Exact, Watch
 from .calling import BINNING, Caller, frames_of, size_of
 from .layout import Layout, Shape
+from .precision import exact_float32
 from .probing import Prober, tensor_of
 from .response import Response, respond, unclipped
 from .twin import husk, modules, twin, untouched, watched
@@ -223,13 +224,13 @@ class PipelineModel:
             x = x.transpose(1, 2).flatten(0, 1) if x.ndim == 5 else x
         elif len(found.decoded) == 5 and x.ndim == 4:
             x = x[:, :, None]
-        with untouched(self.caller.pipe), self._autoencoder(found) as autoencoder:
+        with untouched(self.caller.pipe), exact_float32(self.device), self._autoencoder(found) as autoencoder:
             return found.from_autoencoder(_mode(autoencoder.encode(x.to(found.number))).float(), 1)
 
     @torch.no_grad()
     def decode(self, latent: Tensor) -> Tensor:
         """Latents to pixels ``[B, 3, H, W]`` or clips ``[B, 3, F, H, W]``, float32, not clipped."""
-        with untouched(self.caller.pipe):
+        with untouched(self.caller.pipe), exact_float32(self.device):
             return torch.cat([self.decode_with_gradient(one) for one in torch.split(latent, 1)])
 
     def decode_with_gradient(self, latent: Tensor) -> Tensor:

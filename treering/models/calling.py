@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import ModelError, SamplerError
 from .backwards import Backwards, in_role
 from .layout import Layout
+from .precision import exact_float32
 from .twin import Memo, modules, twin, untouched
 
 FRAMES = ("num_frames", "video_length")
@@ -116,7 +117,7 @@ class Caller:
         wanted = {name: value for name, value in wanted.items() if name in self.takes}
         if isinstance(texts, list) and isinstance(wanted.get("negative_prompt"), str):
             wanted["negative_prompt"] = [wanted["negative_prompt"]] * len(texts)
-        with untouched(self.pipe):
+        with untouched(self.pipe), exact_float32(self.device):
             try:
                 return double(**wanted)
             except Exception as error:  # a pipeline may fail in any way

@@ -87,6 +87,7 @@ def _from_folder(name: str, folder: Path, built_in: BuiltIn | None) -> LatentMod
     classes = {part: trust.component(index, part, kind) for part, (kind, _) in KNOWN.items()}
     scheduler = trust.component(index, "scheduler", "scheduler")
     places = {part: trust.check_files(folder, part) for part in CONFIGS}
+    trust.check_beside(folder)
     configs = {part: trust.read_config(places[part] / file) for part, file in CONFIGS.items()}
     bounds.check(configs)
     _check_weights(classes, places, configs)

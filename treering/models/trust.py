@@ -105,6 +105,14 @@ def check_files(folder: Path, part: str) -> Path:
     return place
 
 
+def check_beside(folder: Path) -> None:
+    """Refuse weights that are not safetensors beside the components, and in parts of a pipeline that are not used."""
+    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
+        for path in sorted(place.iterdir()):
+            if path.suffix.lower() in UNSAFE and not path.is_dir():
+                _check_file(path, folder)
+
+
 def _paths(place: Path) -> Iterator[Path]:
     """Everything in a folder and below, never through a link to a folder."""
     waiting, seen = [place], 0
