@@ -399,9 +399,9 @@ def test_the_next_pictures_are_read_while_the_networks_run(tmp_path: Path, monke
     gallery(tmp_path / "in", 30)
     read, begun, seen = images.read, list[str](), list[tuple[int, int]]()
 
-    def noting(data: bytes, *given: object) -> images.Picture:
+    def noting(data: bytes, *given: object, strict: bool) -> images.Picture:
         begun.append(threading.current_thread().name)
-        return read(data, *given)
+        return read(data, *given, strict=strict)
 
     def detect(pictures: NDArray[np.uint8], notes: Sequence[tuple[str, ...]]) -> list[Detection]:
         time.sleep(0.02)
@@ -424,7 +424,7 @@ def test_what_reading_raises_ends_the_run_in_its_turn(
     gallery(tmp_path / "in", 9)
     read = images.read
 
-    def sometimes(data: bytes, size: object, name: str) -> images.Picture:
+    def sometimes(data: bytes, size: object, name: str, strict: bool) -> images.Picture:
         if name == find(tmp_path / "in")[5].name:
             raise error
         return read(data, None, name)
