@@ -75,5 +75,13 @@ def classical_log_p(coefficients: Complexes, values: Complexes, cell: NDArray[np
     """ln of the classical p-value: coefficients ``[N]``, values of one key ``[D]``; down to ln 1e-300."""
     key = values[cell]
     distance = 2 * float((np.abs(coefficients - key) ** 2).sum())
-    p = stats.ncx2.cdf(distance, 2 * len(key), 2 * float((np.abs(key) ** 2).sum()))
+    p = _noncentral(distance, 2 * len(key), 2 * float((np.abs(key) ** 2).sum()))
     return np.log(np.clip(np.nan_to_num(p, nan=1.0), 1e-300, 1.0))
+
+
+def _noncentral(x: float, degrees: int, noncentrality: float) -> float:
+    """Distribution function of the noncentral chi-squared; by another algorithm where scipy's first overflows."""
+    try:
+        return float(stats.ncx2.cdf(x, degrees, noncentrality))
+    except OverflowError:  # of scipy before 1.16, for many degrees of freedom
+        return float(special.chndtr(x, degrees, noncentrality))
