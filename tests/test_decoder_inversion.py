@@ -225,6 +225,13 @@ def test_the_pixels_tell_of_jpeg(quality):
     assert abs(np.log(steps.sum() / true.sum())) < 0.1
 
 
+def test_clipped_blocks_do_not_hide_jpeg():
+    shown = picture((128, 128)).astype(int)
+    shown[:, :64] = 4 * (shown[:, :64] - 128)  # half of the picture runs into black and white
+    after = images.read(jpeg(np.clip(shown, 0, 255).astype(np.uint8), 75)).pixels
+    assert jpeg_noise.of_pixels(after) is not None
+
+
 def test_pixels_without_a_sign_of_jpeg():
     shown = picture((128, 128))
     after = images.read(jpeg(shown, 60)).pixels

@@ -91,11 +91,16 @@ def of_pixels(picture: NDArray[np.uint8]) -> JpegTables | None:
 
 
 def _coefficients(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Low frequencies of the brightness in every whole block: ``[frequencies, blocks]``."""
+    """Low frequencies of the brightness in every whole block: ``[frequencies, blocks]``.
+
+    Blocks with a channel at its end are left out: what was clipped is no longer a multiple of anything.
+    """
     height, width = (side // 8 for side in picture.shape[:2])
-    bright = picture[: 8 * height, : 8 * width] @ _BRIGHTNESS
-    blocks = bright.reshape(height, 8, width, 8).swapaxes(1, 2).reshape(-1, 8, 8)
-    transformed = dctn(blocks, axes=(1, 2), norm="ortho")
+    whole = picture[: 8 * height, : 8 * width].reshape(height, 8, width, 8, 3)
+    blocks = whole.swapaxes(1, 2).reshape(-1, 64, 3)
+    clipped = ((blocks == 0) | (blocks == 255)).any((1, 2))
+    bright = (blocks[~clipped] @ _BRIGHTNESS).reshape(-1, 8, 8)
+    transformed = dctn(bright, axes=(1, 2), norm="ortho") if len(bright) else bright
     return np.stack([transformed[:, u, v] for u, v in _FREQUENCIES])
 
 
