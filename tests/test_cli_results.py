@@ -23,6 +23,7 @@ from PIL import Image
 
 from treering import batch, report
 from treering.marks.keyring import Keyring
+from treering.models.batching import Batching
 from treering.pictures import images
 from treering.types import Answer, Detection
 from treering_cli import console, options
@@ -37,6 +38,7 @@ class Model:
 
     name, fingerprint = "demo", "0123456789abcdef"
     shape, image_size = (4, 32, 32), (32, 32)
+    batching = Batching({})
 
     def sampled_words(self, seed: int) -> str | None:
         return f"a scene {seed}"

@@ -19,6 +19,7 @@ from PIL import Image
 
 from treering import batch, report
 from treering.marks.keyring import Keyring
+from treering.models.batching import Batching
 from treering.pictures import images
 from treering_cli import embed, options, verify
 from treering_cli.main import main
@@ -33,6 +34,7 @@ class Model:
 
     name, fingerprint = "demo", "0123456789abcdef"
     shape, image_size = (4, 32, 32), SIZE
+    batching = Batching({})
 
     def sampled_words(self, seed: int) -> str:
         return f"a scene {seed}"
