@@ -95,10 +95,13 @@ def command(
     assessable.
     """
     with sentences(interrupted="Interrupted; the same command goes on where it stopped."):
+        from treering.batch.run import check_output
+
         _check_places(output)
         items = _items(source, labels)
         ring = _keyring(_folder(source), keyring)
         folder = output or _default_output(_folder(source))
+        check_output(folder)
         summary = _verify(items, ring, model, reading, folder, batch)
     _report(summary, ring, folder, as_json)
     ctx.exit(SOME_FAILED if summary.failed or summary.not_assessable else 0)

@@ -8,10 +8,11 @@ many pictures as two batches have: one that is detected while the next is read a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -170,11 +171,25 @@ def verify(
         raise InputError("A batch has at least one picture.")
     whole = {"settings": dict(settings), "size": size}
     _keep_apart(items, output)
-    busy = f"Another verification is writing to {output}; wait for its end or choose another folder."
-    with files.locked(output, busy), files.Journal(output / RESULTS, is_ours) as journal:
+    with _opened(output) as journal:
         run = _Run(Results(journal, settings_id(whole)), detect, len(items), batch, size, strict, progress)
         run.all(items)
         return publish(_summary(run, time.perf_counter() - started), output, whole)
+
+
+@contextlib.contextmanager
+def _opened(output: Path) -> Iterator[files.Journal]:
+    """The journal of a results folder, for this process alone; raises ``InputError``."""
+    busy = f"Another verification is writing to {output}; wait for its end or choose another folder."
+    with files.locked(output, busy), files.Journal(output / RESULTS, is_ours) as journal:
+        yield journal
+
+
+def check_output(output: Path) -> None:
+    """Refuse, before anything is loaded, a folder that is there and cannot be used; raises ``InputError``."""
+    if os.path.lexists(output):
+        with _opened(output):
+            return
 
 
 def _keep_apart(items: Iterable[Item], output: Path) -> None:
