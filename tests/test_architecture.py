@@ -34,6 +34,16 @@ FORBIDDEN: dict[tuple[str, str], str] = {}
 # Libraries that one room alone may import.
 NETWORKS = ("models", "research")  # research trains the demo model
 ONLY_IN = {"diffusers": NETWORKS, "transformers": NETWORKS, "tokenizers": NETWORKS, "click": ("cli",)}
+# What of the house may know these rooms, by the start of the module's name.
+KNOWN_TO = {
+    "treering.research": (
+        "treering.research",
+        "treering_cli.attack",
+        "treering_cli.experiment",
+        "treering_cli.start",
+    ),
+    "treering.models.demo": ("treering.models.demo", "treering.models.shipped", "treering.research"),
+}
 HEAVY = ("torch", "diffusers", "transformers")
 # treering/__init__.py and treering/__main__.py: they may import every room, no room may import them.
 FRONT = ("__init__", "__main__")
@@ -112,11 +122,19 @@ def wrong_import(source: Source, target: str) -> str | None:
         return f"imports {top}, which only {' and '.join(ONLY_IN[top])} may"
     if top == "cli":
         return "imports cli, which is installed as treering_cli"
+    for room, known_to in KNOWN_TO.items():
+        if within(target, room) and not any(within(source.module, one) for one in known_to):
+            return f"imports {room}, which only {', '.join(known_to)} may"
     if source.room == "cli":
         return None
     if top == "treering_cli" and source.path.name != "__main__.py":  # which is a command, not library
         return "imports treering_cli, which is above the library"
     return wrong_arrow(source.room, rest.partition(".")[0]) if top == "treering" else None
+
+
+def within(module: str, package: str) -> bool:
+    """Whether a module is this package, or lies in it."""
+    return module == package or module.startswith(f"{package}.")
 
 
 def wrong_arrow(room: str, other: str) -> str | None:
@@ -187,7 +205,9 @@ GOOD = {
     "models may": ("treering/models/load.py", "def f():\n    import diffusers.utils, transformers, tokenizers"),
     "research may train": ("treering/research/demo/training.py", "import diffusers\nfrom ...models import demo"),
     "batch, then report": ("treering/batch/run.py", "from .. import report, statistics"),
-    "cli may import all": ("cli/main.py", "import click\nfrom treering import batch, research\nprint()"),
+    "cli may import all": ("cli/main.py", "import click\nfrom treering import batch, reading\nprint()"),
+    "commands of research": ("cli/attack.py", "from treering import research\nfrom treering.research.attacks import get"),
+    "what ships": ("treering/models/shipped.py", "from . import demo"),
     "front door may import all": ("treering/__init__.py", "def __getattr__(n):\n    from . import writing"),
     "version": ("treering/marks/keyring.py", "from .. import __version__"),
     "main may print": ("treering/research/__main__.py", "import sys\nprint()\nsys.exit(0)"),
@@ -213,6 +233,10 @@ BAD = {
     "by name": ("treering/files.py", "import importlib\nimportlib.import_module('treering.models')", "imports models"),
     "report up": ("treering/report/page.py", "from .. import batch", "imports batch"),
     "the product knows no research": ("treering/batch/run.py", "from ..research import studies", "imports research"),
+    "cli and research": ("cli/main.py", "def f():\n    from treering.research import door", "imports treering.research"),
+    "options and research": ("cli/options/a.py", "from treering import research", "imports treering.research, which only"),
+    "the demo": ("treering/models/loading.py", "from . import demo", "imports treering.models.demo, which only"),
+    "the demo in cli": ("cli/embed.py", "from treering.models.demo import NAME", "imports treering.models.demo, which"),
     "reading and writing": ("treering/reading/detector.py", "from ..writing import embed", "imports writing"),
     "front door": ("treering/files.py", "import treering", "front door"),
     "front door name": ("treering/files.py", "from . import Watermark", "imports Watermark from the front door"),

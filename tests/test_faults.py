@@ -34,7 +34,7 @@ class Model:
     name, fingerprint = "demo", "0123456789abcdef"
     shape, image_size = (4, 32, 32), SIZE
 
-    def sampled_words(self, seed: int) -> str:
+    def captions(self, seed: int) -> str:
         return f"a scene {seed}"
 
 
@@ -144,8 +144,8 @@ def call(words: str) -> Result:
 
 @pytest.fixture(autouse=True)
 def _stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
-    def maker(job: embed.Job, *_: object) -> embed.Make:
-        return lambda seed, prompt: np.full((*SIZE, 3), job.key, np.uint8)
+    def maker(*_: object) -> embed.Make:
+        return lambda one: np.full((*SIZE, 3), one.key, np.uint8)
 
     monkeypatch.setattr(options.ModelChoice, "load", lambda *_: Model())
     monkeypatch.setattr(verify, "detector", lambda *_: Formula())
