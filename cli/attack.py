@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import FAILED, SOME_FAILED, Failure, complain, emit, shown
-from .options import ModelChoice, Named, Seed, demo_model_options, force_option, json_option
+from .options import ModelChoice, Named, Seed, default_model_options, force_option, json_option
 
 if TYPE_CHECKING:
     from treering.models import LatentModel
@@ -34,7 +34,7 @@ class Job:
     @cached_property
     def loaded(self) -> LatentModel:
         """The model, loaded for the first attack that needs it."""
-        return self.model.load("demo")
+        return self.model.load()
 
     @cached_property
     def attack(self) -> Attack:
@@ -59,7 +59,7 @@ class Job:
 @click.option(
     "--seed", type=Seed(), default=0, metavar="N", help="Seed of the first picture; the others have the numbers after."
 )
-@demo_model_options
+@default_model_options
 @force_option("Overwrite a picture that exists.")
 @json_option
 @click.pass_context

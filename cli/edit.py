@@ -18,7 +18,7 @@ from .options import (
     ModelChoice,
     Seed,
     decoder_inversion,
-    demo_model_options,
+    default_model_options,
     force_option,
     inversion_options,
     json_option,
@@ -82,7 +82,7 @@ class Task:
     "--paste", is_flag=True, help="Put the original pixels back outside the mask, with a soft edge inside it."
 )
 @click.option("--seed", type=Seed(), metavar="N", show_default="random", help="Another seed makes another edit.")
-@demo_model_options
+@default_model_options
 @inversion_options
 @sampling
 @force_option("Overwrite a picture that exists.")
@@ -125,7 +125,7 @@ def command(
     target = _target(image, output, force)
     sources = _read(image), _read(mask)
     _check_sizes(*sources)
-    loaded = model.load("demo")
+    loaded = model.load()
     task = _fit(*sources, loaded.image_size)
     started = time.perf_counter()
     _write(_edited(job, task, loaded), target, force)

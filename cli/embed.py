@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from treering.models import DEFAULT
+from treering.settings import Sampling
+
 from .console import Failure, clear_line, emit, on_terminal, say, sentences, shown
 from .options import (
+    Classes,
     Key,
     ModelChoice,
     Seed,
@@ -23,7 +27,7 @@ from .options import (
     json_option,
     keyring_option,
     model_options,
-    sampling_options,
+    sampling,
     user_keyring,
 )
 
@@ -34,30 +38,56 @@ if TYPE_CHECKING:
     from treering.marks.keyring import Keyring
     from treering.models import LatentModel
 
-Make = Callable[[int, str], "NDArray[Any]"]
-"""From a seed and a prompt to one picture, uint8 ``[H, W, 3]``."""
-
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked for, apart from the model and the keyring."""
+    """What is asked for, apart from the model and the keyring.
 
-    key: int | None
+    ``keys``: classes, of which each picture carries one; None for pictures without a mark.
+    """
+
+    keys: Sequence[int] | None
     prompts: tuple[str, ...]
     count: int
     seed: int
-    steps: int
-    guidance: float
+    sampling: Sampling
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture to make.  ``key``: its class, None without a mark; ``nonce``: None for the one of its seed."""
+
+    seed: int
+    prompt: str
+    key: int | None = None
+    nonce: int | None = None
+
+
+Make = Callable[[Picture], "NDArray[Any]"]
+"""Makes one picture, uint8 ``[H, W, 3]``."""
 
 
 @click.command(short_help="Make pictures that carry the mark of a class.")
-@click.option("--key", type=Key(), required=True, metavar="CLASS", help="Class to mark with, from 0 up, or `none`.")
+@click.option(
+    "--key",
+    type=Key(),
+    metavar="CLASS",
+    show_default="none; it or --keys must be given",
+    help="Class to mark with, from 0 up, or the word `none`.",
+)
+@click.option(
+    "--keys",
+    type=Classes(),
+    metavar="CLASSES",
+    show_default="see --key",
+    help="Classes such as 0-99 or 0-9,12: each picture is marked with one of them, drawn by its seed.",
+)
 @click.option(
     "--prompt",
     "prompts",
     multiple=True,
     metavar="TEXT",
-    show_default="a random caption of the demo model's world; other models need a prompt",
+    show_default=f"a random caption of the {DEFAULT} model's world; other models need a prompt",
     help="What to show. Given several times, the prompts take turns.",
 )
 @click.option(
@@ -91,11 +121,12 @@ class Job:
 )
 @keyring_option
 @model_options
-@sampling_options
+@sampling
 @force_option("Overwrite a picture that exists.")
 @json_option
 def command(
-    key: int,
+    key: int | None,
+    keys: Sequence[int] | None,
     prompts: tuple[str, ...],
     count: int | None,
     seed: int | None,
@@ -103,12 +134,13 @@ def command(
     manifest: Path | None,
     keyring: Path | None,
     model: ModelChoice,
-    steps: int,
-    guidance: float,
+    sampling: Sampling,
     force: bool,
     as_json: bool,
 ) -> None:
     """Make pictures that carry the mark of a class.
+
+    --key marks all pictures with one class, --keys each with a class of its own out of many.
 
     Neither the name nor the content of a PNG file tells the class, the keyring or the seed: only --manifest writes
     down which class went where. A picture depends on its own seed and prompt, not on the others.
@@ -122,18 +154,28 @@ def command(
     Example: treering embed --key 2 --count 10 --output pictures
     """
     job = Job(
-        key=None if key < 0 else key,
+        keys=_keys(key, keys),
         prompts=prompts,
         count=_count(count, len(prompts)),
         seed=secrets.randbits(62) if seed is None else seed,
-        steps=steps,
-        guidance=guidance,
+        sampling=sampling,
     )
     with sentences(interrupted="Interrupted; every picture that was named is complete."):
         ring = _keyring(job, keyring)
         gallery = _gallery(output, job.count, manifest, force)
-        make, captions = _prepare(job, ring, model)
-        _run(job, gallery, as_json, make, captions)
+        make, pictures = _prepare(job, ring, model)
+        _run(gallery, as_json, make, pictures)
+
+
+def _keys(key: int | None, keys: Sequence[int] | None) -> Sequence[int] | None:
+    """The classes that pictures may carry; None for pictures without a mark."""
+    if key is not None and keys is not None:
+        raise click.UsageError("--key and --keys exclude each other; give one of them.")
+    if key is not None:
+        return None if key < 0 else (key,)
+    if keys is None:
+        raise click.UsageError("Name the class to mark with: --key, or --keys for one of many, or --key none.")
+    return keys
 
 
 def _count(count: int | None, prompts: int) -> int:
@@ -163,13 +205,18 @@ def _tell_mended(gallery: Gallery) -> None:
 # With what
 
 
-def _prepare(job: Job, keyring: Keyring | None, choice: ModelChoice) -> tuple[Make, list[str]]:
-    """The maker of pictures and the prompts, one for each."""
-    model = choice.load("demo" if keyring is None else keyring.model)
+def _prepare(job: Job, keyring: Keyring | None, choice: ModelChoice) -> tuple[Make, list[Picture]]:
+    """The maker of pictures, and what to make."""
+    from treering.marks.seeds import draw_marks
+
+    model = choice.load("" if keyring is None else keyring.model)
     captions = [_caption(job, model, i) for i in range(job.count)]
-    if job.key is None:
-        return _unmarked(job, model), captions
-    return _marked(job, model, keyring or _first_keyring(model)), captions
+    if job.keys is None:
+        return _unmarked(job, model), [Picture(job.seed + i, caption) for i, caption in enumerate(captions)]
+    keyring = keyring or _first_keyring(model)
+    marks = draw_marks(keyring, job.keys, job.count, job.seed)
+    pictures = [Picture(job.seed + i, captions[i], *mark) for i, mark in enumerate(marks)]
+    return _marked(job, model, keyring), pictures
 
 
 def _keyring(job: Job, path: Path | None) -> Keyring | None:
@@ -179,10 +226,10 @@ def _keyring(job: Job, path: Path | None) -> Keyring | None:
 
     own = user_keyring()
     files.clean((path or own).parent)  # what a start that was killed left there holds a secret
-    missing = path is None and (job.key is None or not os.path.lexists(own))
+    missing = path is None and (job.keys is None or not os.path.lexists(own))
     keyring = None if missing else Keyring.load(path or own)
-    if job.key is not None:
-        _check_key(job.key, keyring.classes if keyring else Keyring.classes)
+    if job.keys is not None:
+        _check_key(max(job.keys), keyring.classes if keyring else Keyring.classes)
     return keyring
 
 
@@ -208,37 +255,43 @@ def _first_keyring(model: LatentModel) -> Keyring:
 def _caption(job: Job, model: LatentModel, i: int) -> str:
     if job.prompts:
         return job.prompts[i % len(job.prompts)]
-    words = model.sampled_words(job.seed + i)
-    if words is None:
-        raise Failure(f"The model {model.name} needs a --prompt; only the demo model has captions of its own.")
-    return words
+    if model.captions is None:
+        raise Failure(f"The model {model.name} needs a --prompt; only the {DEFAULT} model has captions of its own.")
+    return model.captions(job.seed + i)
 
 
 def _marked(job: Job, model: LatentModel, keyring: Keyring) -> Make:
     from treering import writing
 
     keyring.check_fits(model)
-    return lambda seed, prompt: writing.embed(model, keyring, job.key, [prompt], seed, job.steps, job.guidance)[0]
+    steps, guidance = job.sampling.steps, job.sampling.guidance
+
+    def make(one: Picture) -> NDArray[Any]:
+        return writing.embed(model, keyring, one.key, [one.prompt], one.seed, steps, guidance, one.nonce)[0]
+
+    return make
 
 
 def _unmarked(job: Job, model: LatentModel) -> Make:
     """Needs no keyring: nothing of it goes into the picture."""
     from treering import writing
-    from treering.marks import keyring
+    from treering.marks.seeds import plain_noise
 
-    return lambda seed, prompt: writing.generate(
-        model, keyring.plain_noise(model.shape, seed), [prompt], job.steps, job.guidance
-    )[0]
+    def make(one: Picture) -> NDArray[Any]:
+        noise = plain_noise(model.shape, one.seed)
+        return writing.generate(model, noise, [one.prompt], job.sampling.steps, job.sampling.guidance)[0]
+
+    return make
 
 
 # Work
 
 
-def _run(job: Job, gallery: Gallery, as_json: bool, make: Make, captions: Sequence[str]) -> None:
-    bar = click.progressbar(length=job.count, file=sys.stderr, width=30, show_pos=True)
-    with bar if on_terminal() and job.count > 1 else nullcontext() as progress:
-        for i, (file, caption) in enumerate(zip(gallery.files, captions, strict=True)):
-            record = _one(job, gallery, make, job.seed + i, file, caption)
+def _run(gallery: Gallery, as_json: bool, make: Make, pictures: Sequence[Picture]) -> None:
+    bar = click.progressbar(length=len(pictures), file=sys.stderr, width=30, show_pos=True)
+    with bar if on_terminal() and len(pictures) > 1 else nullcontext() as progress:
+        for file, picture in zip(gallery.files, pictures, strict=True):
+            record = _one(gallery, make, picture, file)
             clear_line()
             _tell_mended(gallery)
             _print(record, as_json)
@@ -246,14 +299,14 @@ def _run(job: Job, gallery: Gallery, as_json: bool, make: Make, captions: Sequen
                 progress.update(1)
 
 
-def _one(job: Job, gallery: Gallery, make: Make, seed: int, file: Path, caption: str) -> dict[str, Any]:
+def _one(gallery: Gallery, make: Make, picture: Picture, file: Path) -> dict[str, Any]:
     started = time.perf_counter()
-    file = gallery.add(make(seed, caption), file, job.key)
-    record = {"file": str(file), "prompt": caption, "seconds": round(time.perf_counter() - started, 3)}
-    return record if gallery.manifest is None else record | {"key": job.key, "seed": seed}
+    file = gallery.add(make(picture), file, picture.key)
+    record = {"file": str(file), "prompt": picture.prompt, "seconds": round(time.perf_counter() - started, 3)}
+    return record if gallery.manifest is None else record | {"key": picture.key, "seed": picture.seed}
 
 
 def _print(record: dict[str, Any], as_json: bool) -> None:
     if as_json:
         return emit(record)
-    click.echo(f"{shown(record['file'])}  {record['prompt']}  {record['seconds']:.1f} s")
+    click.echo(f"{shown(record['file'])}  {shown(record['prompt'])}  {record['seconds']:.1f} s")

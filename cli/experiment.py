@@ -18,7 +18,7 @@ from treering.research.studies import STUDIES
 
 from .console import Mannered, emit, on_terminal, say, sentences, tell
 from .helping import Narrow
-from .options import Budgets, ModelChoice, Named, Seed, demo_model_options, json_option
+from .options import Budgets, ModelChoice, Named, Seed, default_model_options, json_option
 
 
 def _listed(names: Iterator[str]) -> str:
@@ -97,7 +97,7 @@ With the demo model each experiment takes minutes on two cores.
 @click.option(
     "--work", type=Named(), default=door.WORK, metavar="DIR", help="For demo: folder of its pictures and checkpoints."
 )
-@demo_model_options
+@default_model_options
 @json_option
 @click.pass_context
 def command(

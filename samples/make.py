@@ -22,11 +22,11 @@ def main() -> None:
     keyring = demo.keyring()
     keyring.save(HERE / "keyring.json", overwrite=True)
     (HERE / "keyring.json").chmod(0o644)
-    model = treering.load_model("demo")
+    model = treering.load_model(demo.NAME)
     rows = []
     for number in range(EACH * len(KEYS)):
         key, turn, seed = KEYS[number % len(KEYS)], number // len(KEYS), SEED + number
-        prompt = model.sampled_words(seed) or ""
+        prompt = demo.random_caption(seed)
         picture = Image.fromarray(treering.embed(model, keyring, key, [prompt], seed)[0])
         name = f"landscape-{number + 1:02d}." + ("jpg" if turn in JPEG else "png")
         picture.save(HERE / name, **({"quality": JPEG[turn]} if turn in JPEG else {"optimize": True}))

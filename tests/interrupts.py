@@ -36,9 +36,9 @@ class Slow(Formula):
 
 
 def stand_in() -> None:
-    def make(seed: int, prompt: str) -> object:
+    def make(one: embed.Picture) -> object:
         time.sleep(0.005)
-        return np.random.default_rng(seed).integers(0, 256, (*SIZE, 3), np.uint8)
+        return np.random.default_rng(one.seed).integers(0, 256, (*SIZE, 3), np.uint8)
 
     options.ModelChoice.load = lambda *_: Model()
     verify.detector = lambda *_: Slow()

@@ -34,6 +34,16 @@ FORBIDDEN: dict[tuple[str, str], str] = {}
 # Libraries that one room alone may import.
 NETWORKS = ("models", "research")  # research trains the demo model
 ONLY_IN = {"diffusers": NETWORKS, "transformers": NETWORKS, "tokenizers": NETWORKS, "click": ("cli",)}
+# What of the house may know these rooms, by the start of the module's name.
+KNOWN_TO = {
+    "treering.research": ("treering.research", "treering_cli.attack", "treering_cli.experiment", "treering_cli.start"),
+    "treering.models.demo": ("treering.models.demo", "treering.models.shipped", "treering.research"),
+}
+# Where these words may stand as a text of their own; elsewhere DEFAULT and KINDS say them (in sentences they may be).
+SPELLED_IN = {
+    "demo": ("treering.models.demo", "treering.research"),
+    **dict.fromkeys(("paper", "mixed"), ("treering.marks.patterns", "treering.research")),
+}
 HEAVY = ("torch", "diffusers", "transformers")
 # treering/__init__.py and treering/__main__.py: they may import every room, no room may import them.
 FRONT = ("__init__", "__main__")
@@ -113,10 +123,25 @@ def wrong_import(source: Source, target: str) -> str | None:
     if top == "cli":
         return "imports cli, which is installed as treering_cli"
     if source.room == "cli":
-        return None
+        return wrong_guest(source, target)
     if top == "treering_cli" and source.path.name != "__main__.py":  # which is a command, not library
         return "imports treering_cli, which is above the library"
-    return wrong_arrow(source.room, rest.partition(".")[0]) if top == "treering" else None
+    if top != "treering":
+        return None
+    return wrong_arrow(source.room, rest.partition(".")[0]) or wrong_guest(source, target)
+
+
+def wrong_guest(source: Source, target: str) -> str | None:
+    """Why this file may not know a room that few may know, or None."""
+    for room, guests in KNOWN_TO.items():
+        if within(target, room) and not within(source.module, *guests):
+            return f"imports {room}, which only {' and '.join(guests)} may"
+    return None
+
+
+def within(module: str, *packages: str) -> bool:
+    """Whether a module is one of these packages, or lies in one."""
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
 def wrong_arrow(room: str, other: str) -> str | None:
@@ -141,6 +166,14 @@ def loud_lines(source: Source) -> Iterator[tuple[int, str]]:
             yield node.lineno, "names SystemExit: the library exits nowhere"
 
 
+def spelled(source: Source) -> Iterator[tuple[int, str]]:
+    """Where a name that one room has is written out in another."""
+    for node in ast.walk(source.tree):
+        word = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+        if word in SPELLED_IN and not within(source.module, *SPELLED_IN[word]):
+            yield node.lineno, f"spells {word!r}, which only {' and '.join(SPELLED_IN[word])} may"
+
+
 def problems(source: Source) -> Iterator[tuple[int, str]]:
     """Line and sentence of everything that one file does against the design."""
     if source.room not in (*FLOOR, "cli", ""):
@@ -149,6 +182,7 @@ def problems(source: Source) -> Iterator[tuple[int, str]]:
         if sentence := wrong_import(source, target):
             yield line, sentence
     yield from loud_lines(source)
+    yield from spelled(source)
 
 
 def violations(root: Path) -> list[str]:
@@ -187,8 +221,14 @@ GOOD = {
     "models may": ("treering/models/load.py", "def f():\n    import diffusers.utils, transformers, tokenizers"),
     "research may train": ("treering/research/demo/training.py", "import diffusers\nfrom ...models import demo"),
     "batch, then report": ("treering/batch/run.py", "from .. import report, statistics"),
-    "cli may import all": ("cli/main.py", "import click\nfrom treering import batch, research\nprint()"),
+    "cli may import all": ("cli/main.py", "import click\nfrom treering import batch, reading\nprint()"),
+    "commands of research": (
+        "cli/attack.py",
+        "from treering import research\nfrom treering.research.attacks import get",
+    ),
+    "what ships": ("treering/models/shipped.py", "from . import demo"),
     "front door may import all": ("treering/__init__.py", "def __getattr__(n):\n    from . import writing"),
+    "prose of the demo": ("cli/edit.py", "HELP = 'Another model than the demo model.'"),
     "version": ("treering/marks/keyring.py", "from .. import __version__"),
     "main may print": ("treering/research/__main__.py", "import sys\nprint()\nsys.exit(0)"),
     "main may be a command": (
@@ -213,6 +253,20 @@ BAD = {
     "by name": ("treering/files.py", "import importlib\nimportlib.import_module('treering.models')", "imports models"),
     "report up": ("treering/report/page.py", "from .. import batch", "imports batch"),
     "the product knows no research": ("treering/batch/run.py", "from ..research import studies", "imports research"),
+    "the name of the demo": ("cli/edit.py", "def f(m):\n    m.load('demo')", "edit.py:2: spells 'demo', which only"),
+    "the name of a pattern": ("treering/reading/plan.py", "def f(k):\n    return k == 'paper'", "spells 'paper'"),
+    "cli and research": (
+        "cli/main.py",
+        "def f():\n    from treering.research import door",
+        "imports treering.research",
+    ),
+    "options and research": (
+        "cli/options/a.py",
+        "from treering import research",
+        "imports treering.research, which only",
+    ),
+    "the demo": ("treering/models/loading.py", "from . import demo", "imports treering.models.demo, which only"),
+    "the demo in cli": ("cli/embed.py", "from treering.models.demo import NAME", "imports treering.models.demo, which"),
     "reading and writing": ("treering/reading/detector.py", "from ..writing import embed", "imports writing"),
     "front door": ("treering/files.py", "import treering", "front door"),
     "front door name": ("treering/files.py", "from . import Watermark", "imports Watermark from the front door"),

@@ -268,7 +268,7 @@ def test_too_many_classes(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["embed"], "Missing option '--key'."),
+        (["embed"], "Name the class to mark with: --key, or --keys for one of many, or --key none."),
         (["embed", "--key", "two"], "Invalid value for '--key': 'two' is not a class: a number from 0 up, or none."),
         (
             ["embed", "--key", str(10**20)],

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+import treering_cli
 from treering.marks.keyring import Keyring
-from treering.marks.patterns import Pattern
+from treering.marks.patterns import KINDS, Kind, Pattern
 from treering.models import demo
+from treering_cli import keys
 from treering_cli.main import main
 
 Run = Callable[..., Result]
@@ -135,6 +139,65 @@ def test_new_through_a_link_says_which_file_it_replaced(run: Run, tmp_path: Path
     result = run("keys", "new", "--output", "link.json", "--force")
     assert result.stderr == f"link.json is a link to {tmp_path}/own.json, which did not exist.\n"
     assert Path("own.json").exists()
+
+
+def test_new_has_as_many_nonces_as_were_asked_for(run: Run) -> None:
+    assert run("keys", "new", "--nonces", 10**6).exit_code == 0
+    assert (Keyring.load("own.json").nonces, Keyring.load("own.json").classes) == (10**6, Keyring.classes)
+    assert run("keys", "new", "--force").exit_code == 0
+    assert Keyring.load("own.json").nonces == 1
+    fails(run("keys", "new", "--force", "--nonces", 0), "Invalid value for '--nonces'", 2)
+
+
+class Few(Kind):
+    """A pattern that nobody knows but the table."""
+
+    summary = "for a test"
+    most_classes = 5
+    defaults: Mapping[str, Any] = {"channels": (1, 2), "inner": 2, "outer": 5}
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more line in the table of patterns, and a command line that was loaded after it was written."""
+    monkeypatch.setattr(treering_cli, "keys", keys)  # both are put back
+    monkeypatch.delitem(sys.modules, "treering_cli.keys")
+    monkeypatch.setitem(KINDS, "few", Few())
+
+
+@pytest.mark.usefixtures("few")
+def test_a_pattern_is_one_line_of_the_table(run: Run) -> None:
+    assert run("keys", "new", "--pattern", "few").exit_code == 0
+    made = Keyring.load("own.json")
+    assert (made.pattern, made.classes) == (Pattern("few", (1, 2), (), 2, 5), 5)
+    assert [match.key for match in made.match(made.noise(3, seed=7, count=2))] == [3, 3]
+    assert "few, channels 1,2, rings 2-5" in run("keys", "show").stdout
+    assert run("keys", "new", "--pattern", "few", "--force", "--rings", "3-7", "--classes", 2).exit_code == 0
+    assert Keyring.load("own.json").pattern == Pattern("few", (1, 2), (), 3, 7)
+    fails(run("keys", "new", "--pattern", "few", "--force", "--classes", 6), "The pattern 'few' has 5 classes.")
+    told = " ".join(run("keys", "new", "--help").stdout.split())
+    for words in ("few for a test", "100, or 3 for paper, or 5 for few", "1-6 for paper, or 2-5 for few"):
+        assert words in told
+
+
+@pytest.mark.parametrize(
+    ("words", "pattern", "classes"),
+    [
+        ("", Pattern.synchronised(), 100),
+        ("--sync 0", Pattern(), 100),
+        ("--pattern paper", Pattern.paper(), 3),
+        ("--pattern rings", Pattern("rings"), 100),
+        (
+            "--pattern mixed --channels 0 --noise-channels 2,3 --sync 0.5",
+            Pattern("mixed", (0,), (2, 3), sync_channels=(2,), sync_share=0.5),
+            100,
+        ),
+    ],
+)
+def test_what_is_left_open_is_as_the_pattern_has_it(run: Run, words: str, pattern: Pattern, classes: int) -> None:
+    assert run("keys", "new", *words.split()).exit_code == 0
+    made = Keyring.load("own.json")
+    assert (made.pattern, made.classes) == (pattern, classes)
 
 
 def test_numbers_that_are_too_large(run: Run) -> None:

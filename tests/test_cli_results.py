@@ -24,6 +24,7 @@ from PIL import Image
 from treering import batch, report
 from treering.marks.keyring import Keyring
 from treering.models.batching import Batching
+from treering.marks.seeds import draw_marks
 from treering.pictures import images
 from treering.types import Answer, Detection
 from treering_cli import console, options
@@ -40,7 +41,7 @@ class Model:
     shape, image_size = (4, 32, 32), (32, 32)
     batching = Batching({})
 
-    def sampled_words(self, seed: int) -> str | None:
+    def captions(self, seed: int) -> str:
         return f"a scene {seed}"
 
     def detector(self, keyring: Keyring) -> batch.Detect:
@@ -67,9 +68,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs commands in an empty folder with a keyring."""
     from treering_cli import detect, embed, verify
 
-    def maker(job: embed.Job, *_: object) -> embed.Make:
-        grey = NONE if job.key is None else job.key
-        return lambda seed, prompt: np.full((32, 32, 3), grey, np.uint8)
+    def maker(*_: object) -> embed.Make:
+        return lambda one: np.full((32, 32, 3), NONE if one.key is None else one.key, np.uint8)
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TREERING_KEYRING", str(tmp_path / "own.json"))
@@ -125,6 +125,43 @@ def test_embed_goes_on_and_adds_to_the_manifest(run: Run) -> None:
         assert run("embed", "--key", key, "--output", "out", "--manifest", "out/m.csv").exit_code == 0
     rows = "file,key\npicture-0001.png,5\npicture-0002.png,none\npicture-0003.png,6\n"
     assert Path("out/m.csv").read_text() == rows
+
+
+def test_embed_draws_a_class_for_each_picture(run: Run) -> None:
+    words = ("embed", "--keys", "3-9,40", "--count", 12, "--seed", 7, "--manifest", "m.csv", "--json")
+    found = records(run(*words))
+    drawn = [key for key, _ in draw_marks(Keyring.load("own.json"), (*range(3, 10), 40), 12, 7)]
+    assert [record["key"] for record in found] == drawn
+    assert [record["seed"] for record in found] == list(range(7, 19))
+    assert len(set(drawn)) > 3
+    assert set(drawn) <= {*range(3, 10), 40}
+    rows = [f"picture-{i + 1:04d}.png,{key}\n" for i, key in enumerate(drawn)]
+    assert Path("m.csv").read_text() == "".join(["file,key\n", *rows])
+    for record in found:
+        assert (np.asarray(Image.open(record["file"])) == record["key"]).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence", "code"),
+    [
+        (["--key", "2", "--keys", "0-9"], "--key and --keys exclude each other; give one of them.", 2),
+        (["--key", "none", "--keys", "0-9"], "--key and --keys exclude each other; give one of them.", 2),
+        (["--keys", "0-9999"], "classes 0 to 99, so class 9999 would not be searched for", 1),
+        (["--keys", "9-0"], "Invalid value for '--keys'", 2),
+    ],
+)
+def test_embed_refuses_classes_that_cannot_be(run: Run, words: list[str], sentence: str, code: int) -> None:
+    result = run("embed", *words)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert sentence in " ".join(result.stderr.split())
+    assert os.listdir() == ["own.json"]
+
+
+def test_a_prompt_of_two_lines_is_printed_on_one(run: Run) -> None:
+    result = run("embed", "--key", 1, "--prompt", "a sea\nby night")
+    assert re.fullmatch(r"picture-0001\.png  a sea\\nby night  \d+\.\d s\n", result.stdout)
+    (record,) = records(run("embed", "--key", 1, "--prompt", "a sea\nby night", "--json"))
+    assert record["prompt"] == "a sea\nby night"
 
 
 def test_embed_with_force_replaces_the_row_too(run: Run) -> None:
@@ -430,7 +467,7 @@ from treering_cli.main import main
 import numpy as np
 options.ModelChoice.load = lambda *_: Model()
 verify.detector = lambda *_: Formula()
-embed._marked = lambda job, *_: lambda seed, prompt: np.full((32, 32, 3), job.key, np.uint8)
+embed._marked = lambda *_: lambda one: np.full((32, 32, 3), one.key, np.uint8)
 main(sys.argv[1:], prog_name="treering")
 """
 

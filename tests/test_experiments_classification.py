@@ -220,8 +220,7 @@ def test_a_missing_file_is_told_in_the_notes(quick, tmp_path):
 class Unknown:
     """A model whose world treering does not know."""
 
-    def sampled_words(self, seed):
-        return None
+    captions = None
 
 
 def test_the_prompts_of_a_model_that_is_not_known_differ_from_picture_to_picture():

@@ -36,7 +36,7 @@ class Model:
     shape, image_size = (4, 32, 32), SIZE
     batching = Batching({})
 
-    def sampled_words(self, seed: int) -> str:
+    def captions(self, seed: int) -> str:
         return f"a scene {seed}"
 
 
@@ -146,8 +146,8 @@ def call(words: str) -> Result:
 
 @pytest.fixture(autouse=True)
 def _stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
-    def maker(job: embed.Job, *_: object) -> embed.Make:
-        return lambda seed, prompt: np.full((*SIZE, 3), job.key, np.uint8)
+    def maker(*_: object) -> embed.Make:
+        return lambda one: np.full((*SIZE, 3), one.key, np.uint8)
 
     monkeypatch.setattr(options.ModelChoice, "load", lambda *_: Model())
     monkeypatch.setattr(verify, "detector", lambda *_: Formula())

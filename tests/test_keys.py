@@ -17,6 +17,7 @@ from scipy import stats
 
 from treering.errors import InputError, KeyringError, ModelError
 from treering.marks import fourier
+from treering.marks import keys as streams
 from treering.marks.keyring import Keyring, plain_noise
 from treering.marks.patterns import Pattern
 
@@ -328,6 +329,16 @@ def test_negative_class_and_seed_are_refused(keyring):
 
 def test_seeds_count_beyond_32_bits():
     assert not torch.equal(plain_noise((4, 8, 8), 1), plain_noise((4, 8, 8), 1 + 2**32))
+
+
+@given(
+    secret=st.binary(min_size=32, max_size=32),
+    marks=st.lists(st.tuples(st.integers(0, 2**63 - 1) | st.integers(0, 2), st.integers(0, 2**63 - 1)), max_size=8),
+)
+@settings(deadline=None, max_examples=50)
+def test_many_seeds_are_those_of_the_tree(secret, marks):
+    tree = [streams.mark_seed(streams.class_seed(secret, key), nonce) for key, nonce in marks]
+    assert streams.mark_seeds(secret, marks) == tree
 
 
 def test_streams_of_a_seed_are_independent_and_the_first_is_what_it_always_was():

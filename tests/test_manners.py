@@ -77,6 +77,7 @@ ONE_LINE: dict[str, Callable[[str], object]] = {
     "tell": console.tell,
     "failure": lambda text: console.Failure(text).show(),
     "no answer": lambda text: console.NoAnswer(text).show(),
+    "embed": lambda text: embed._print({"file": text, "prompt": text, "seconds": 1.0}, as_json=False),
     "emit": lambda text: console.emit({text: [text, {"a": text}]}),
     "edit": lambda text: edit._print(edited(text), as_json=False),
     "edit, JSON": lambda text: edit._print(edited(text), as_json=True),
@@ -88,7 +89,6 @@ LINES: dict[str, Callable[[str], object]] = {
     "print": print,
     "usage": lambda text: click.UsageError(text).show(),
     "interrupted": lambda text: console.Interrupted(text).show(),
-    "embed": lambda text: embed._print({"file": text, "prompt": text, "seconds": 1.0}, as_json=False),
     "experiment": lambda text: experiment._report(
         door.Result(text, (Path(text.replace("\x00", "") or "a"),), (text,)), text, as_json=False
     ),

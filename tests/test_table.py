@@ -317,9 +317,6 @@ def test_old_tables_go_and_nothing_else(folder):
     kept = [path for path in folder.iterdir() if path.suffix == ".table"]
     assert len(kept) == cache.KEPT
     assert (folder / "notes.txt").exists()
-    assert cache.clear(folder, "0" * 16) == 0
-    assert cache.clear(folder, ring().id) == cache.KEPT
-    assert files(folder) == ["notes.txt"]
 
 
 def test_where_tables_are_kept(monkeypatch, tmp_path):

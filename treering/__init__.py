@@ -1,8 +1,8 @@
 """treering: tree-ring watermarks for latent diffusion models.
 
 >>> import treering
->>> model = treering.load_model("demo")
->>> keyring = treering.Keyring.new()
+>>> model = treering.load_model()
+>>> keyring = treering.Keyring.for_model(model)
 >>> pictures = treering.embed(model, keyring, key=2, prompts=["mountains at dawn"], seed=7)
 >>> treering.Detector(model, keyring)(pictures)[0].key
 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 
@@ -13,7 +12,9 @@ from torch import Tensor
 
 from . import inversion
 from .errors import InputError
-from .marks.keyring import Keyring, plain_noise
+from .marks.keyring import Keyring
+from .marks.seeds import draw_marks as draw_marks
+from .marks.seeds import plain_noise
 from .models import LatentModel
 from .models.schedule import probe
 from .pictures import images
@@ -54,26 +55,6 @@ def _noise(keyring: Keyring, key: int, seed: int, count: int, nonce: int | None)
         return keyring.noise(key, seed, count, nonce or 0)
     marks = draw_marks(keyring, [key], count, seed)
     return torch.cat([keyring.noise(key, seed + i, nonce=one) for i, (_, one) in enumerate(marks)])
-
-
-def draw_marks(keyring: Keyring, keys: Sequence[int], count: int, seed: int) -> list[tuple[int, int]]:
-    """A class out of ``keys``, all equally likely, and a nonce for each of ``count`` pictures: (class, nonce).
-
-    Those of picture i depend on ``seed + i`` alone, and its nonce is the one that :func:`embed` draws for that seed,
-    whatever the class.  Raises ``InputError`` for classes that the keyring does not have and for a negative seed.
-    """
-    keyring.check_classes(keys)
-    if seed < 0:
-        raise InputError("A seed must not be negative.")
-    seeds = range(seed, seed + count)
-    return [(int(keys[_drawn("class", one, len(keys))]), _drawn("nonce", one, keyring.nonces)) for one in seeds]
-
-
-def _drawn(what: str, seed: int, count: int) -> int:
-    """A number below ``count``, at most 2^63, that a seed stands for; uniform to 1 in 2^65."""
-    label = f"treering {what} of a picture 2".encode()
-    number = seed.to_bytes(max(8, (seed.bit_length() + 7) // 8), "little")
-    return int.from_bytes(hashlib.shake_256(label + number).digest(16), "little") % count
 
 
 def generate(

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from .common import apply, force_option, json_option
 from .keyrings import KEYRING_VARIABLE, keyring_option, keyring_path, user_keyring
-from .networks import ModelChoice, demo_model_options, model_options, name_options
+from .networks import ModelChoice, default_model_options, model_options, name_options
 from .reading import decoder_inversion, detector, inversion_options, reading_options
-from .sampling import sampling, sampling_options
+from .sampling import sampling
 from .types import Budgets, Channels, Classes, FiniteRange, Key, Named, ParamType, Rings, Seed, whole
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
     "Seed",
     "apply",
     "decoder_inversion",
-    "demo_model_options",
+    "default_model_options",
     "detector",
     "force_option",
     "inversion_options",
@@ -37,7 +37,6 @@ __all__ = [
     "name_options",
     "reading_options",
     "sampling",
-    "sampling_options",
     "user_keyring",
     "whole",
 ]

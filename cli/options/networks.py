@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from treering.models import DEFAULT
 from treering.settings import DTYPES, Networks
 
 from .common import Decorator, apply
@@ -25,12 +26,11 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
 class ModelChoice(Networks):
     """A model that is not loaded yet; ``name`` is None where the keyring decides."""
 
-    def load(self, otherwise: str) -> LatentModel:
-        """Load it, or the model ``otherwise``; the demo model where a keyring names none."""
+    def load(self, otherwise: str = "") -> LatentModel:
+        """Load it; where none was named the model ``otherwise``, and where that is empty the default one."""
         from treering import models
-        from treering.models.demo import NAME
 
-        return models.load(self.name or otherwise or NAME, self.device, self.dtype, self.download)
+        return models.load(self.name or otherwise or DEFAULT, self.device, self.dtype, self.download)
 
 
 def model_options(function: Callable[..., Any], default: str = "the keyring's model") -> Callable[..., Any]:
@@ -43,9 +43,9 @@ def model_options(function: Callable[..., Any], default: str = "the keyring's mo
     return apply(with_model, (*name_options(default), *_RUNNING))
 
 
-def demo_model_options(function: Callable[..., Any]) -> Callable[..., Any]:
+def default_model_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """As :func:`model_options`, for commands without a keyring."""
-    return model_options(function, "demo")
+    return model_options(function, DEFAULT)
 
 
 def name_options(default: str) -> tuple[Decorator, ...]:
@@ -56,7 +56,7 @@ def name_options(default: str) -> tuple[Decorator, ...]:
             metavar="NAME",
             callback=_not_empty,
             show_default=default,
-            help="`demo`, a Stable Diffusion pipeline folder, or a hub id such as owner/name.",
+            help=f"`{DEFAULT}`, a Stable Diffusion pipeline folder, or a hub id such as owner/name.",
         ),
         click.option("--download", is_flag=True, help="Fetch a hub model that is not in the local cache."),
     )

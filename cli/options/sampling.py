@@ -14,11 +14,6 @@ from .common import Decorator, apply
 from .types import FiniteRange
 
 
-def sampling_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--steps`` and ``--guidance``, given to the command under these names."""
-    return apply(function, _SAMPLING)
-
-
 def sampling(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--steps`` and ``--guidance``, given to the command as one ``sampling: Sampling``."""
 
@@ -26,7 +21,7 @@ def sampling(function: Callable[..., Any]) -> Callable[..., Any]:
     def with_sampling(*args: Any, steps: int, guidance: float, **rest: Any) -> Any:
         return function(*args, sampling=Sampling(steps, guidance), **rest)
 
-    return sampling_options(with_sampling)
+    return apply(with_sampling, _SAMPLING)
 
 
 _SAMPLING: tuple[Decorator, ...] = (

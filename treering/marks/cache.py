@@ -43,7 +43,7 @@ log = logging.getLogger("treering")
 _HEAD = b"treering table 1\n".ljust(64, b"\0")
 _MAC = 32
 _NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}\.table")
-_PRIVATE_FILE, _PRIVATE_FOLDER, _OTHERS = 0o600, 0o700, 0o077
+_PRIVATE_FOLDER, _OTHERS = 0o700, 0o077
 
 
 def folder() -> Path | None:
@@ -75,14 +75,6 @@ def new(size: int) -> Buffer:
 def body(buffer: Buffer) -> Buffer:
     """The table itself."""
     return buffer[len(_HEAD) : -_MAC]
-
-
-def clear(where: Path, keyring: str = "") -> int:
-    """Remove the tables of one keyring, by its id, or all; says how many there were."""
-    found = [path for path in _tables(where) if path.name.startswith(keyring)]
-    for path in found:
-        _remove(path)
-    return len(found)
 
 
 @dataclass(frozen=True)

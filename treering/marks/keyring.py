@@ -6,11 +6,9 @@ The values of a class come from the secret alone: any class from 0 up, without a
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, KeyringError, ModelError
-from . import bounds
+from . import bounds, ids
 from . import keys as streams
 from .bounds import MAX_CLASSES, Shape, Size
 from .patterns import Pattern
+from .seeds import plain_noise as plain_noise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,7 +132,7 @@ class Keyring:
     @property
     def id(self) -> str:
         """Public name: 16 hexadecimal digits of a hash of the secret and of what fixes the values."""
-        return (_first_id if self.derivation == 1 else _second_id)(self)
+        return ids.of(self)
 
     # ---------------------------------------------------------------------------------- sizes
 
@@ -332,28 +331,6 @@ class Keyring:
         return keyring_file.load(Path(path))
 
 
-# Names
-
-
-def canonical(content: Any) -> bytes:
-    """JSON in the one form that is hashed: sorted, without spaces, ASCII, finite."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
-
-
-def _first_id(keyring: Keyring) -> str:
-    pattern = asdict(keyring.pattern)
-    del pattern["sync_channels"], pattern["sync_share"]
-    what = json.dumps([pattern, keyring.shape], sort_keys=True).encode()
-    return hashlib.sha256(b"treering key id 1" + keyring.secret + what).hexdigest()[:16]
-
-
-def _second_id(keyring: Keyring) -> str:
-    pattern = asdict(keyring.pattern)
-    pattern |= {name: float(pattern[name]) for name in ("weight", "sync_share")}
-    what = canonical({"derivation": keyring.derivation, "pattern": pattern})
-    return hashlib.sha256(b"treering key id 2" + keyring.secret + what).hexdigest()[:16]
-
-
 def _times(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
@@ -371,19 +348,3 @@ def places(cells: Cells) -> streams.Places:
 
     first = cells.first
     return stack([cells.channel[first], cells.ring[first], cells.position[first]], 1).numpy()
-
-
-def plain_noise(shape: Shape, seed: int, count: int = 1, stream: int = 0) -> Tensor:
-    """Unmarked noise float32 ``[count, C, h, w]``, one generator for every picture.
-
-    ``stream``: noise of one seed and several streams is independent; pictures are drawn from stream 0.
-    """
-    import torch
-
-    if seed < 0:
-        raise InputError("A seed must not be negative.")
-    # Philox takes the whole seed; torch's CPU generator looks at 32 bits, which can be tried one by one.
-    spawned = (stream,) if stream else ()
-    sources = (np.random.SeedSequence(seed + i, spawn_key=spawned) for i in range(count))
-    generators = (np.random.Generator(np.random.Philox(source)) for source in sources)
-    return torch.from_numpy(np.stack([generator.standard_normal(shape, np.float32) for generator in generators]))

@@ -23,7 +23,8 @@ from typing import Any
 from .. import files
 from ..errors import InputError, KeyringError
 from . import keys
-from .keyring import Keyring, canonical
+from .ids import canonical
+from .keyring import Keyring
 from .patterns import Pattern
 
 FORMAT, VERSION = "treering keyring", 2

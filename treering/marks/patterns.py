@@ -7,7 +7,7 @@ ask this table.  A pattern that differs in its cells, values or test overrides t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -102,7 +102,7 @@ class Pattern:
     @classmethod
     def paper(cls) -> Pattern:
         """The fixed rings of Hong et al. 2024."""
-        return cls("paper", (0,), (), 1, 6)
+        return cls(kind="paper", **Paper.defaults)
 
     @property
     def _object(self) -> Kind:
@@ -183,6 +183,8 @@ class Kind:
     summary = "one complex value for each ring"
     real = False
     most_classes: int | None = None
+    defaults: Mapping[str, Any] = {}
+    """Fields of a :class:`Pattern` that a new one of this kind has unless others are asked for."""
 
     def check(self, pattern: Pattern) -> None:
         """Raise ``InputError`` for settings that this pattern cannot have."""
@@ -225,6 +227,7 @@ class Noise(Kind):
     """One complex value a frequency."""
 
     summary = "one complex value for each point: strongest evidence, no rotation"
+    defaults: Mapping[str, Any] = {"sync_share": SYNC_SHARE}
 
     def carriers(self, pattern: Pattern) -> tuple[Carrier, ...]:
         """A value for each frequency in all channels."""
@@ -255,11 +258,12 @@ class Paper(Kind):
     summary = "the fixed rings of Hong et al. 2024: known to all, for reproduction only"
     real = True
     most_classes = len(PAPER_TABLE)
+    defaults: Mapping[str, Any] = {"channels": (0,), "inner": 1, "outer": 6}
 
     def check(self, pattern: Pattern) -> None:
         """Raise ``InputError`` unless it is as published."""
         super().check(pattern)
-        if (pattern.inner, pattern.outer, pattern.channels) != (1, 6, (0,)):
+        if any(getattr(pattern, name) != value for name, value in self.defaults.items()):
             raise InputError("The pattern 'paper' is fixed: channel 0, rings 1 to 6.")
 
     def values(self, cells: Cells, keys: Sequence[int], source: Source) -> Complexes:

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from . import cache
 from . import keys as streams
-from .keyring import Keyring, Keys, canonical, places
+from .ids import canonical
+from .keyring import Keyring, Keys, places
 
 if TYPE_CHECKING:
     from ..types import Match

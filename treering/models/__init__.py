@@ -9,14 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .loading import BUILT_IN, DEFAULT, load
+    from .loading import load
     from .pipeline import DTYPES, LatentModel
     from .protocol import Model
+    from .shipped import BUILT_IN, DEFAULT
     from .walk import Denoiser
 
 _HOMES = {
-    "BUILT_IN": "loading",
-    "DEFAULT": "loading",
+    "BUILT_IN": "shipped",
+    "DEFAULT": "shipped",
     "DTYPES": "pipeline",
     "Denoiser": "walk",
     "LatentModel": "pipeline",

@@ -15,16 +15,12 @@ from typing import Any
 import torch
 
 from ..errors import ModelError
-from . import batching, bounds, demo, headers, trust
+from . import batching, bounds, headers, trust
 from .builtin import BuiltIn
 from .hub import fetch, quiet
 from .pipeline import DTYPES, LatentModel
 from .sentences import first_line, printable
-
-BUILT_IN: dict[str, BuiltIn] = {model.name: model for model in (demo.MODEL,)}
-"""Models that ship with the package, by name."""
-DEFAULT = demo.NAME
-"""The model that is meant where none is named."""
+from .shipped import BUILT_IN, DEFAULT
 
 KNOWN = {
     "vae": ("network", "AutoencoderKL"),

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import settings
 from ..errors import InputError, ModelError, SamplerError
 from ..types import Solution
 from . import fingerprint, walk
@@ -23,7 +24,9 @@ from .precision import exact_float32
 from .schedule import Schedule, probe
 from .walk import Denoiser
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in settings.DTYPES}
+"""Number types of the networks, by name."""
+
 _INVERTIBLE = ("DDIMScheduler", "EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler")
 
 
@@ -197,10 +200,6 @@ class LatentModel:
         from diffusers import DDIMScheduler
 
         return DDIMScheduler.from_config(self._scheduler.config, clip_sample=False, set_alpha_to_one=False)
-
-    def sampled_words(self, seed: int) -> str | None:
-        """A random prompt of the model's own world, if it came with one."""
-        return self.captions(seed) if self.captions else None
 
     # ------------------------------------------------------------------------------- both ways
 

@@ -68,7 +68,7 @@ PROMPTS = (
 
 def words(model: LatentModel, seed: int) -> str:
     """A prompt for a picture: of the demo's world, or one of :data:`PROMPTS` for other models."""
-    return model.sampled_words(seed) or PROMPTS[seed % len(PROMPTS)]
+    return model.captions(seed) if model.captions else PROMPTS[seed % len(PROMPTS)]
 
 
 def draw(model: LatentModel, noise: Tensor, seed: int) -> tuple[Tensor, Pictures]:

@@ -1,6 +1,7 @@
 """The demo model, as far as the product needs it: its weights, the words of its world, and its name.
 
-Nothing outside this room knows that there is a demo model; loading finds it in a table of what ships with the package.
+Nothing outside this room knows that there is a demo model: :mod:`treering.models.shipped` has it in a table of what
+ships with the package.
 """
 
 from __future__ import annotations

@@ -6,8 +6,10 @@ Caption number ``i`` of a seed is the same on every machine.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 TIMES = ("day", "dawn", "sunset", "night")
 TERRAINS = ("mountains", "snowy mountains", "hills", "desert", "sea")
@@ -29,6 +31,8 @@ class Scene:
 
 def generator(*seed: int) -> np.random.Generator:
     """A random generator that is the same everywhere."""
+    import numpy as np  # here, as what ships with the package is known to every help text
+
     return np.random.default_rng(list(seed))
 
 

@@ -1,0 +1,91 @@
+"""What the commands of ``treering keys`` share: their options, the fields that a model gives, and what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from treering.marks.bounds import MAX_CLASSES
+from treering.marks.keyring import Keyring
+from treering.marks.patterns import Pattern
+from treering.models import BUILT_IN, DEFAULT
+
+from .console import emit, shown
+from .options import ModelChoice, apply, name_options
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def classes_option(default: str) -> Decorator:
+    """``--classes N``; None where it is not given, of which the help says ``default``."""
+    return _count("--classes", default, "How many classes a search covers; more classes need more evidence.")
+
+
+def nonces_option(default: str) -> Decorator:
+    """``--nonces N``, as :func:`classes_option`."""
+    return _count("--nonces", default, "How many different marks a class has; all of them are searched.")
+
+
+def _count(name: str, default: str, what: str) -> Decorator:
+    numbers = click.IntRange(1, MAX_CLASSES)
+    return click.option(name, type=numbers, metavar="N", show_default=default, help=what)
+
+
+def with_name(default: str) -> Decorator:
+    """``--model`` and ``--download``."""
+    return lambda function: apply(function, name_options(default))
+
+
+def model_settings(name: str | None, download: bool) -> dict[str, Any]:
+    """Name, latent shape and picture size as the model has them; what ships with the package is not loaded for them."""
+    if built_in := BUILT_IN.get(name or DEFAULT):
+        return dict(built_in.settings)
+    model = ModelChoice(name, download=download).load()
+    return {"model": model.name, "shape": model.shape, "image_size": model.image_size}
+
+
+def commas(numbers: tuple[int, ...]) -> str:
+    """Such as ``0,1``."""
+    return ",".join(map(str, numbers))
+
+
+def show(path: Path, keyring: Keyring, as_json: bool) -> None:
+    """Print a keyring, without its secret."""
+    if as_json:
+        return emit({"file": str(path), **keyring.as_dict()})
+    for name, value in _facts(path, keyring).items():
+        click.echo(f"{name:<11}  {value}")
+
+
+def _facts(path: Path, keyring: Keyring) -> dict[str, str]:
+    return {
+        "file": shown(str(path)),
+        "id": keyring.id,
+        "secret": "PUBLIC: anyone can read, forge or remove its marks" if keyring.public else "not shown",
+        "classes": f"{keyring.classes} (0 to {keyring.classes - 1})",
+        "pattern": _describe(keyring.pattern),
+        "model": f"{shown(keyring.model) or 'any'}, latents of {'x'.join(map(str, keyring.shape))}",
+        "pictures": ", ".join(f"{width}x{height}" for height, width in keyring.sizes),
+        "steps": str(keyring.steps),
+        **_extras(keyring),
+    }
+
+
+def _extras(keyring: Keyring) -> dict[str, str]:
+    """What few keyrings have."""
+    facts = {}
+    if keyring.nonces > 1:
+        facts["nonces"] = f"{keyring.nonces} for each class"
+    if keyring.pattern.sync_share:
+        facts["common"] = f"{keyring.pattern.sync_share:g} of channels {commas(keyring.pattern.sync_channels)}"
+    if keyring.derivation == 1:
+        facts["values"] = "as in version 1: no nonces, one latent size"
+    return facts
+
+
+def _describe(pattern: Pattern) -> str:
+    noise = f", noise in channels {commas(pattern.noise_channels)}" if pattern.noise_channels else ""
+    return f"{pattern.kind}, channels {commas(pattern.channels)}, rings {pattern.inner}-{pattern.outer}{noise}"
