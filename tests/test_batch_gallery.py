@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from treering import files
 from treering.batch import Gallery, Manifest, labels_from_manifest
 from treering.batch.manifest import TakenError
+from treering.batch.notes import Note
 from treering.errors import ImageError, InputError
 from treering.pictures import images
 
@@ -206,11 +207,103 @@ def test_what_has_no_note_is_left_alone() -> None:
     assert rows() == [["moved.png", "3"], ["b.png", "2"]]
 
 
-@pytest.mark.parametrize("note", ['{"file": "a.png', "[]", "{}", '{"file": 1, "key": "1", "pixels": "", "new": true}'])
-def test_half_a_note_is_none(note: str) -> None:
-    Path(LOCK).write_text(note)
+def a_note(file: str = "a.png", new: bool = True) -> bytes:
+    return Note(file, "1", "x", new).encoded()
+
+
+@pytest.mark.parametrize("zeros", [0, 9])
+@pytest.mark.parametrize("new", [True, False])
+def test_half_a_note_is_none(new: bool, zeros: int) -> None:
+    """Wherever it was cut; and zeros, as a power cut can leave them."""
+    whole = a_note('"\\: "é\\', new)
+    for size in range(len(whole)):
+        Path(LOCK).write_bytes(whole[:size] + b"\0" * zeros)
+        assert Manifest(Path("m.csv")).mend() == [] and hidden() == []
     make("b.png", 2)
     assert rows() == [["b.png", "2"]] and hidden() == []
+
+
+FOREIGN = [b"[]", b"{}", b"\n", b" ", b"dear diary", b"\xff", b'{"file": "a"}', b'{"file": "a\n', a_note() + b" x"]
+FOREIGN += [b"[" * 70_000, b'{"file": "' + b"a" * 70_000, b'{"file": 1, "key": "1", "pixels": "", "new": true}']
+FOREIGN += [
+    b'{"file": "%s", "key": "1", "pixels": "x", "new": true}' % name for name in (rb"\ud800", rb"\u0000", rb"\n")
+]
+
+
+@pytest.mark.parametrize("content", FOREIGN, ids=lambda content: repr(content[:24]))
+def test_a_lock_file_of_others_is_left_alone(content: bytes) -> None:
+    Path(LOCK).write_bytes(content)
+    for _ in range(2):
+        with pytest.raises(InputError) as caught:
+            make("b.png", 2)
+        sentence = f"{LOCK} is not of treering's making, so it is left alone; choose another manifest."
+        assert str(caught.value) == sentence and Path(LOCK).read_bytes() == content
+    assert not Path("b.png").exists() and not Path("m.csv").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="owners and modes")
+@pytest.mark.parametrize(("mode", "others"), [(0o620, False), (0o602, False), (0o600, True)])
+def test_a_note_that_others_can_write_is_not_followed(monkeypatch: pytest.MonkeyPatch, mode: int, others: bool) -> None:
+    Path("picture-0001.png").touch()
+    Path(LOCK).write_bytes(a_note("picture-0001.png"))
+    Path(LOCK).chmod(mode)
+    if others:
+        user = os.geteuid() + 1
+        monkeypatch.setattr(os, "geteuid", lambda: user)
+    with pytest.raises(InputError, match="belongs to somebody else or can be written by others"):
+        Manifest(Path("m.csv")).mend()
+    assert Path("picture-0001.png").exists() and Path(LOCK).read_bytes() == a_note("picture-0001.png")
+
+
+# A note whose picture is an empty file: a name that was claimed where there are no hard links
+CLAIMS = {
+    "picture-0001.png": True,  # in the manifest's own folder
+    "out/picture-0001.png": True,  # in the folder that is written
+    "out/new.png": True,  # the name that is to be made
+    "out/./picture-0001.png": True,
+    "victim.png": False,
+    "new.png": False,
+    "m.csv": False,
+    "out/victim.png": False,
+    "out/picture-1.png": False,
+    "else/picture-0001.png": False,
+    "out/../else/picture-0001.png": False,
+    "link/picture-0001.png": False,
+    "../victim.png": False,
+}
+
+
+@pytest.mark.parametrize(("name", "goes"), CLAIMS.items(), ids=CLAIMS)
+def test_only_a_claim_of_our_own_is_removed(tmp_path: Path, name: str, goes: bool) -> None:
+    for folder in ("here/out", "here/else"):
+        Path(folder).mkdir(parents=True)
+    os.chdir("here")
+    if name.startswith("link"):
+        Path("link").symlink_to("else")
+    Path(name).touch()
+    Path(LOCK).write_bytes(a_note(name))
+    make("out/new.png", 2, force=True)
+    assert rows() == [["out/new.png", "2"]] and hidden() == []
+    assert Path(name).exists() == (not goes or name == "out/new.png")
+
+
+def test_what_is_no_claim_is_not_removed() -> None:
+    """A picture, a link, a folder; whatever a note says of them."""
+    Path("far").touch()
+    Path("picture-0001.png").write_bytes(b"picture")
+    Path("picture-0002.png").symlink_to("far")
+    Path("picture-0003.png").mkdir()
+    for number in (1, 2, 3):
+        Path(LOCK).write_bytes(a_note(f"picture-000{number}.png"))
+        Manifest(Path("m.csv")).mend()
+    assert sorted(path.name for path in Path().iterdir()) == ["far", *(f"picture-000{i}.png" for i in (1, 2, 3))]
+
+
+def test_a_name_that_no_note_could_tell() -> None:
+    with pytest.raises(InputError, match="has control characters, so no manifest can tell it"):
+        make("a\nb.png")
+    make("a\u3000b\u200d.png")
+    assert rows() == [["a\u3000b\u200d.png", "1"]]
 
 
 @pytest.mark.parametrize("lasting", [False, True])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +10,9 @@ from .. import files
 from ..errors import ImageError, InputError
 from ..pictures import images
 from .manifest import Manifest, TakenError
-from .notes import Pixels
+from .notes import NUMBERED, Pixels
 
 _NOT_PNG = (images.SUFFIXES | {".gif", ".avif", ".jpe", ".jfif"}) - {".png"}
-_NUMBERED = re.compile(r"picture-(\d{4,15})\.png", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def _numbered(folder: Path, count: int, manifest: Manifest | None) -> tuple[Path
 
 
 def _number(name: str) -> int:
-    match = _NUMBERED.fullmatch(name)
+    match = NUMBERED.fullmatch(name)
     return int(match[1]) if match else 0
 
 

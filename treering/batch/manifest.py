@@ -21,7 +21,7 @@ from pathlib import Path
 from .. import files
 from ..errors import ImageError, InputError
 from ..pictures import images
-from .notes import Note, Pixels, digest, is_claim, noted
+from .notes import A_NUMBERED, Note, Pixels, digest, is_claim, is_telling, noted
 
 HEADER = ["file", "key"]
 
@@ -42,14 +42,15 @@ class Manifest:
         self._file = Path(os.path.realpath(path)) if path.is_symlink() else path
         self._lock = self._file.with_name(f".{self._file.name}.lock")
 
-    def mend(self) -> list[list[str]]:
+    def mend(self, target: Path | None = None) -> list[list[str]]:
         """Finish what a process that was stopped had begun; the rows then, and no half of one that others write.
 
-        Raises ``InputError`` where rows cannot be added.
+        ``target``: the picture that is to be written, or any name in its folder.  Raises ``InputError`` where rows
+        cannot be added, and for a lock file that is not of our making.
         """
         if not self._file.parent.is_dir():
             raise InputError(f"{self.path} cannot be written: its folder does not exist.")
-        with self._alone():
+        with self._alone(target or self.path.with_name(A_NUMBERED)):
             return self._rows()
 
     def check(self, picture: Path, force: bool) -> None:
@@ -57,13 +58,13 @@ class Manifest:
         if os.path.realpath(self.path) == os.path.realpath(picture):
             raise InputError(f"{self.path} cannot be both a picture and the manifest.")
         name = self._name(picture)
-        if not force and any(row[:1] == [name] for row in self.mend()):
+        if not force and any(row[:1] == [name] for row in self.mend(picture)):
             raise InputError(f"{self.path} has a row for {name} already; use --force.")
 
     def named(self, folder: Path) -> list[str]:
         """Names of the pictures in this folder that have a row, whether they are still there or not."""
         start = self._name(folder / "x")[:-1]
-        names = (row[0] for row in self.mend() if row and row[0].startswith(start))
+        names = (row[0] for row in self.mend(folder / A_NUMBERED) if row and row[0].startswith(start))
         return [name.removeprefix(start) for name in names]
 
     def add(
@@ -75,7 +76,7 @@ class Manifest:
         picture or row and ``overwrite`` is not set, else ``InputError`` or whatever ``write`` raises.
         """
         name = self._name(picture)
-        with self._alone() as handle:
+        with self._alone(picture) as handle:
             there = os.path.lexists(picture)
             if not overwrite and (there or any(row[:1] == [name] for row in self._rows())):
                 raise TakenError(f"{picture} exists already; use --force to overwrite it.")
@@ -92,11 +93,11 @@ class Manifest:
                 os.ftruncate(handle, 0)
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[int]:
+    def _alone(self, target: Path) -> Iterator[int]:
         """The lock, after mending; it goes in the end, unless a note is in it.  Those who wait make a new one."""
         with files.held(self._lock) as handle:
             try:
-                self._mend(handle)
+                self._mend(handle, target)
                 yield handle
             finally:
                 with contextlib.suppress(OSError):  # Windows keeps open files
@@ -105,13 +106,15 @@ class Manifest:
 
     # After a kill, or an error
 
-    def _mend(self, handle: int) -> None:
+    def _mend(self, handle: int, target: Path) -> None:
         """Finish what the process began that held the lock before, if it did not come to its end."""
-        if note := noted(handle):
+        if note := noted(handle, self._lock):
+            picture = self._picture(note)
             if sentence := self._finish(note):
                 self.mended.append(sentence)
-            elif note.new and is_claim(self._picture(note)):
-                self._picture(note).unlink()
+            elif note.new and any(is_claim(picture, place) for place in (target, self.path.with_name(A_NUMBERED))):
+                with files.explained(picture):
+                    picture.unlink()
         with files.explained(self._lock):
             os.ftruncate(handle, 0)
             os.lseek(handle, 0, os.SEEK_SET)
@@ -199,6 +202,8 @@ class Manifest:
             name.encode()
         except UnicodeEncodeError:
             raise InputError(f"The name {name!r} is not valid Unicode, so no manifest can tell it.") from None
+        if not is_telling(name):
+            raise InputError(f"The name {name!r} has control characters, so no manifest can tell it.")
         return name
 
 
