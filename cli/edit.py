@@ -16,6 +16,7 @@ from treering.settings import Sampling
 from .console import Failure, emit, tell
 from .options import (
     ModelChoice,
+    NamedFile,
     Seed,
     decoder_inversion,
     default_model_options,
@@ -73,7 +74,7 @@ class Task:
 @click.option("--prompt", required=True, metavar="TEXT", help="What the whole picture is to show.")
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=NamedFile(),
     metavar="FILE",
     show_default="NAME-edited.png beside IMAGE",
     help="The .png file to write.",

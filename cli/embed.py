@@ -22,6 +22,8 @@ from .options import (
     Classes,
     Key,
     ModelChoice,
+    Named,
+    NamedFile,
     Seed,
     force_option,
     json_option,
@@ -107,14 +109,14 @@ Make = Callable[[Picture], "NDArray[Any]"]
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=Named(),
     default=Path("."),
     metavar="PATH",
     help="Folder for picture-0001.png and so on, or the .png file of a single picture.",
 )
 @click.option(
     "--manifest",
-    type=click.Path(path_type=Path),
+    type=NamedFile(),
     metavar="FILE",
     show_default="none is written",
     help="Add the file and the class of every picture to this CSV file; `treering verify` reads it.",

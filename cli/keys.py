@@ -20,6 +20,7 @@ from .keyrings import show as show_keyring
 from .options import (
     Channels,
     FiniteRange,
+    NamedFile,
     Rings,
     force_option,
     json_option,
@@ -86,7 +87,7 @@ Patterns:
 @command.command(short_help="Make a keyring with a fresh secret.", help=_NEW)
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=NamedFile(),
     metavar="FILE",
     show_default="your own: see `treering keys path`",
     help="Where to write it.",
@@ -165,8 +166,12 @@ def _target(path: Path) -> Path:
 
 def _replaced(path: Path, force: bool) -> str | None:
     """What to say of a file that is to be replaced; None where there is none."""
+    if str(path) == "-":
+        raise Failure("A keyring is not written to standard output, as it holds the secret; name a file.")
     if path.is_dir():
         raise Failure(f"{path} is a folder; name a file.")
+    if path.exists() and not path.is_file():
+        raise Failure(f"{path} is a pipe or a device; name a file.")
     if not os.path.lexists(path):
         return None
     if not force:
@@ -199,7 +204,7 @@ def _pattern(
 
 
 @command.command(short_help="Show a keyring, without its secret.")
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=NamedFile(), required=False)
 @json_option
 def show(file: Path | None, as_json: bool) -> None:
     """Show a keyring (FILE, else your own), without its secret.
@@ -220,7 +225,7 @@ def path() -> None:
 
 
 @command.command(short_help="Copy a keyring with its secret, to move it or keep it safe.")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=NamedFile())
 @keyring_option
 @force_option("Replace a keyring. The old secret is destroyed, and marks made with it can never be read again.")
 def export(file: Path, keyring: Path | None, force: bool) -> None:

@@ -14,7 +14,7 @@ from treering.marks.keyring import Keyring
 
 from .console import Failure, say, shown
 from .keyrings import classes_option, model_settings, nonces_option, show, with_name
-from .options import ParamType, json_option, keyring_path, whole
+from .options import NamedFile, ParamType, json_option, keyring_path, whole
 
 
 class Sizes(ParamType):
@@ -34,7 +34,7 @@ class Sizes(ParamType):
 
 
 @click.command("set", short_help="Change what the marks of a keyring do not depend on.")
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=NamedFile(), required=False)
 @click.option(
     "--sizes",
     type=Sizes(),
@@ -92,7 +92,7 @@ def _with_model(keyring: Keyring, name: str, download: bool) -> Keyring:
 
 
 @click.command(short_help="Bring a keyring file of version 1 to version 2.")
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=NamedFile(), required=False)
 def upgrade(file: Path | None) -> None:
     """Bring a keyring file (FILE, else your own) of version 1 to version 2, in place.
 

@@ -211,3 +211,13 @@ def test_the_sample_keyring_is_the_demos() -> None:
     body = json.loads(sample.read_text())
     assert body["version"] == 2
     assert (Keyring.load(sample), Keyring.load(sample).id) == (demo.keyring(), "d8060f07cbbd5310")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no FIFOs")
+def test_a_secret_goes_to_plain_files_alone(run):
+    os.mkfifo("pipe")
+    for words in (("new", "--output", "pipe", "--force"), ("new", "--output", "pipe")):
+        fails(run("keys", *words), "pipe is a pipe or a device; name a file.")
+    fails(run("keys", "new", "--output", "-"), "not written to standard output")
+    fails(run("keys", "new", "--output", ""), "An empty name is no file.", 2)
+    assert not os.path.exists("-")

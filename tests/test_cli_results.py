@@ -23,8 +23,8 @@ from PIL import Image
 
 from treering import batch, report
 from treering.marks.keyring import Keyring
-from treering.models.batching import Batching
 from treering.marks.seeds import draw_marks
+from treering.models.batching import Batching
 from treering.pictures import images
 from treering.types import Answer, Detection
 from treering_cli import console, options

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from .common import Function
+from .types import NamedFile
 
 KEYRING_VARIABLE = "TREERING_KEYRING"
 
@@ -31,7 +32,7 @@ def keyring_option(function: Function) -> Function:
     """``--keyring FILE``: given to the command as a path, or None for the user's own."""
     return click.option(
         "--keyring",
-        type=click.Path(path_type=Path),
+        type=NamedFile(),
         metavar="FILE",
         show_default=f"${KEYRING_VARIABLE}, else your own: see `treering keys path`",
         help="Keyring whose marks are meant.",

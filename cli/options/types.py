@@ -23,14 +23,22 @@ MAX_SEARCHED = 1_000_000
 class Named(click.Path):
     """A path with a name: Python takes an empty one, as of a variable that is not set, for the current folder."""
 
+    empty = "An empty name is no folder; . is the current one."
+
     def __init__(self) -> None:
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path, or a usage error."""
         if value == "":
-            self.fail("An empty name is no folder; . is the current one.", param, ctx)
+            self.fail(self.empty, param, ctx)
         return super().convert(value, param, ctx)
+
+
+class NamedFile(Named):
+    """A file with a name."""
+
+    empty = "An empty name is no file."
 
 
 class FiniteRange(click.FloatRange):
