@@ -212,6 +212,7 @@ def _settings(keyring: Keyring, model: LatentModel, choice: ModelChoice, reading
         "model": f"{model.name}:{model.fingerprint}",
         "device": choice.device,
         "dtype": choice.dtype,
+        "tf32": choice.tf32,
         **how,
     }
 

@@ -41,13 +41,15 @@ SCHEMES: tuple[Scheme, ...] = ("naive", "fixed-point")
 class Networks:
     """Which model, and where it runs.
 
-    ``name``: a built-in model, a pipeline folder or a hub id; None where somebody else decides.
+    ``name``: a built-in model, a pipeline folder or a hub id; None where somebody else decides.  ``tf32``: whether a
+    GPU may round float32 to TF32.
     """
 
     name: str | None = None
     device: str = "cpu"
     dtype: str = DTYPES[0]
     download: bool = False
+    tf32: bool = False
 
 
 @dataclass(frozen=True)

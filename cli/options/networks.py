@@ -30,15 +30,18 @@ class ModelChoice(Networks):
         """Load it; where none was named the model ``otherwise``, and where that is empty the default one."""
         from treering import models
 
-        return models.load(self.name or otherwise or DEFAULT, self.device, self.dtype, self.download)
+        model = models.load(self.name or otherwise or DEFAULT, self.device, self.dtype, self.download)
+        model.tf32 = self.tf32
+        return model
 
 
 def model_options(function: Callable[..., Any], default: str = "the keyring's model") -> Callable[..., Any]:
     """Options of the model, given to the command as one ``model: ModelChoice``."""
 
     @functools.wraps(function)
-    def with_model(*args: Any, model: str | None, device: str, dtype: str, download: bool, **rest: Any) -> Any:
-        return function(*args, model=ModelChoice(model, device, dtype, download), **rest)
+    def with_model(*args: Any, model: str | None, device: str, dtype: str, tf32: bool, **rest: Any) -> Any:
+        choice = ModelChoice(model, device, dtype, rest.pop("download"), tf32)
+        return function(*args, model=choice, **rest)
 
     return apply(with_model, (*name_options(default), *_RUNNING))
 
@@ -65,4 +68,5 @@ def name_options(default: str) -> tuple[Decorator, ...]:
 _RUNNING: tuple[Decorator, ...] = (
     click.option("--device", default="cpu", metavar="NAME", help="Where the networks run: cpu, cuda, cuda:1, ..."),
     click.option("--dtype", type=click.Choice(DTYPES), default=DTYPES[0], help="Number type of the networks."),
+    click.option("--tf32", is_flag=True, help="Let a GPU round float32 to TF32: faster, and no longer exact."),
 )

@@ -33,7 +33,7 @@ RESULTS, WORK = Path("treering-results"), Path("work", "demo")
 SCENES = 6000
 """Training pictures of the demo."""
 
-_MODEL = {"model", "device", "dtype", "download"}
+_MODEL = {"model", "device", "dtype", "tf32", "download"}
 _WITHOUT_MODEL = {
     "speed": set[str](),
     "pictures": set[str](),
