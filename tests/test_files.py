@@ -109,6 +109,34 @@ def test_replace_without_a_folder(tmp_path: Path) -> None:
     assert str(caught.value) == f"{path} cannot be written: its folder does not exist."
 
 
+# Reading
+
+
+def test_no_more_is_read_than_asked_for(tmp_path: Path) -> None:
+    path, mega = tmp_path / "a", 1 << 20
+    for size in (0, 5, mega):
+        path.write_bytes(b"a" * size)
+        assert files.read(path, mega) == b"a" * size
+    path.write_bytes(b"a" * (mega + 1))
+    with pytest.raises(OSError, match="it is larger than 1 MiB"):
+        files.read(path, mega)
+
+
+def test_a_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"a" * 3)
+    monkeypatch.setattr(files.disk, "_check_size", lambda *_: None)
+    with pytest.raises(OSError, match="it is larger than 0 MiB"):
+        files.read(tmp_path / "a", 2)
+
+
+@posix
+def test_pipes_devices_and_folders_are_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        with pytest.raises(OSError, match="it is not a file"):
+            files.read(path, 1 << 20)
+
+
 # Locks
 
 
