@@ -170,6 +170,20 @@ def test_a_manifest_that_is_a_link_stays_one() -> None:
     assert Path("m.csv").is_symlink() and rows() == [["b.png", "2"], ["a.png", "3"]]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize("force", [True, False])
+def test_a_pipe_is_refused_before_the_picture_is_made(force: bool) -> None:
+    os.mkfifo("a.png")
+    Path("link.png").symlink_to("a.png")
+    for name in ("a.png", "link.png"):
+        with pytest.raises(InputError) as caught:
+            Gallery.plan(Path(name), 1, force=force)
+        sentence = f"{name} is a pipe or a device, so no picture is written there."
+        assert str(caught.value) == sentence
+        with pytest.raises(ImageError, match=re.escape(sentence)):
+            images.write(pixels(), name, overwrite=True)
+
+
 # Kills
 
 

@@ -109,6 +109,15 @@ def test_replace_without_a_folder(tmp_path: Path) -> None:
     assert str(caught.value) == f"{path} cannot be written: its folder does not exist."
 
 
+@pytest.mark.parametrize("act", [files.make_folder, lambda path: files.replace(path, b""), Journal])
+def test_a_file_where_a_folder_should_be(tmp_path: Path, act: Callable[[Path], object]) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "a", tmp_path / "file" / "a" / "b"):
+        with pytest.raises(InputError) as caught:
+            act(path)
+        assert str(caught.value) == f"{path} cannot be written: {tmp_path / 'file'} is not a folder."
+
+
 # Reading
 
 

@@ -116,11 +116,16 @@ def problem(path: Path, error: OSError) -> str:
         return f"No permission to write {path}."
     if isinstance(error, FileNotFoundError):
         return f"{path} cannot be written: its folder does not exist."
-    if isinstance(error, NotADirectoryError):
-        return f"{path} cannot be written: {path.parent} is not a folder."
+    if isinstance(error, NotADirectoryError | FileExistsError) and (wall := _wall(path)):
+        return f"{path} cannot be written: {wall} is not a folder."
     if error.errno in _FULL:
         return f"{path} cannot be written: the disk is full."
     return f"{path} cannot be written: {error.strerror or error}."
+
+
+def _wall(path: Path) -> Path | None:
+    """The first of the folders above ``path`` that is none."""
+    return next((place for place in reversed(path.parents) if os.path.lexists(place) and not place.is_dir()), None)
 
 
 @contextlib.contextmanager
