@@ -116,6 +116,8 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path, act: Callable[[Path], o
         with pytest.raises(InputError) as caught:
             act(path)
         assert str(caught.value) == f"{path} cannot be written: {tmp_path / 'file'} is not a folder."
+    with pytest.raises(InputError, match=r"/file cannot be written: it is not a folder\.$"):
+        files.make_folder(tmp_path / "file")
 
 
 # Reading

@@ -105,7 +105,7 @@ def _make(path: Path) -> None:
         path.mkdir(mode=FOLDER_MODE)
     except FileExistsError:
         if not path.is_dir():
-            raise
+            raise NotADirectoryError(errno.ENOTDIR, "it is not a folder") from None
     else:
         sync_folder(path.parent)
 
