@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from treering import files
 from treering.batch import Gallery, Manifest, labels_from_manifest
 from treering.batch.manifest import TakenError
-from treering.batch.notes import Note
+from treering.batch.notes import LARGEST, Note
 from treering.errors import ImageError, InputError
 from treering.pictures import images
 
@@ -46,6 +47,10 @@ def rows() -> list[list[str]]:
 
 def hidden() -> list[str]:
     return sorted(path.name for path in Path().rglob(".*"))
+
+
+def a_note(file: str = "a.png", new: bool = True) -> bytes:
+    return Note(file, "1", "x", new).encoded()
 
 
 # Names and rows
@@ -125,12 +130,58 @@ def test_a_manifest_of_others_is_left_alone() -> None:
         make("b\udcff.png")
 
 
+def test_a_manifest_that_is_too_large() -> None:
+    """Refused before anything is read or made, also where a note asks for a row in it."""
+    Path("m.csv").write_text("file,key\n")
+    os.truncate("m.csv", LARGEST + 1)
+    Path("a.png").touch()
+    for note in (b"", a_note()):
+        Path(LOCK).write_bytes(note)
+        with pytest.raises(InputError, match=r"^m\.csv cannot be written: it is larger than 256 MiB\.$"):
+            make("b.png")
+    assert Path("m.csv").stat().st_size == LARGEST + 1 and not Path("b.png").exists()
+
+
+@pytest.mark.parametrize("end", ["z.png,9\na.pn", "z" * 99 + "a.pn", "a.png,1,", "a.p\u00e9"])
+def test_only_a_torn_row_of_the_note_is_cut_off(end: str) -> None:
+    Path("m.csv").write_text(f"file,key\n{end}", encoding="utf-8")
+    Path(LOCK).write_bytes(a_note())
+    torn = end.endswith("\na.pn")
+    with contextlib.nullcontext() if torn else pytest.raises(InputError, match="its last line has no end"):
+        Manifest(Path("m.csv")).mend()
+    assert Path("m.csv").read_text(encoding="utf-8") == "file,key\n" + end.removesuffix("a.pn" if torn else "")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_manifest_that_is_a_pipe() -> None:
+    os.mkfifo("m.csv")
+    for note in (b"", a_note()):
+        Path(LOCK).write_bytes(note)
+        with pytest.raises(InputError, match=r"^m\.csv is not a file, so (no rows can be added to it|nothing is)"):
+            make("b.png")
+    assert not Path("b.png").exists()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
 def test_a_manifest_that_is_a_link_stays_one() -> None:
     Path("far").mkdir()
     Path("m.csv").symlink_to("far/list.csv")
     make("a.png", 1), make("b.png", 2), make("a.png", 3, force=True)
     assert Path("m.csv").is_symlink() and rows() == [["b.png", "2"], ["a.png", "3"]]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize("force", [True, False])
+def test_a_pipe_is_refused_before_the_picture_is_made(force: bool) -> None:
+    os.mkfifo("a.png")
+    Path("link.png").symlink_to("a.png")
+    for name in ("a.png", "link.png"):
+        with pytest.raises(InputError) as caught:
+            Gallery.plan(Path(name), 1, force=force)
+        sentence = f"{name} is a pipe or a device, so no picture is written there."
+        assert str(caught.value) == sentence
+        with pytest.raises(ImageError, match=re.escape(sentence)):
+            images.write(pixels(), name, overwrite=True)
 
 
 # Kills
@@ -205,10 +256,6 @@ def test_what_has_no_note_is_left_alone() -> None:
     Path("m.csv").write_text("file,key\nmoved.png,3\n")
     make("b.png", 2)
     assert rows() == [["moved.png", "3"], ["b.png", "2"]]
-
-
-def a_note(file: str = "a.png", new: bool = True) -> bytes:
-    return Note(file, "1", "x", new).encoded()
 
 
 @pytest.mark.parametrize("zeros", [0, 9])

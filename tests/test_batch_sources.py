@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from treering.batch import UNKNOWN, Item, find, labels_from_folders, labels_from_manifest
 from treering.batch.items import Unknown
+from treering.batch.notes import LARGEST
 from treering.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -204,6 +205,15 @@ def test_a_manifest_that_is_not_text(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         labels_from_manifest(path)
     assert sentence(caught) == f"The manifest {path} is not text in UTF-8."
+
+
+def test_a_manifest_that_is_too_large(tmp_path: Path) -> None:
+    """Refused by its size, before it is read."""
+    path = manifest(tmp_path, b"")
+    os.truncate(path, LARGEST + 1)
+    with pytest.raises(InputError) as caught:
+        labels_from_manifest(path)
+    assert sentence(caught) == f"The manifest {path} cannot be read: it is larger than 256 MiB."
 
 
 def test_no_manifest(tmp_path: Path) -> None:

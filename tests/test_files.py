@@ -11,8 +11,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -106,6 +107,45 @@ def test_replace_without_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         files.replace(path, b"")
     assert str(caught.value) == f"{path} cannot be written: its folder does not exist."
+
+
+@pytest.mark.parametrize("act", [files.make_folder, lambda path: files.replace(path, b""), Journal])
+def test_a_file_where_a_folder_should_be(tmp_path: Path, act: Callable[[Path], object]) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "a", tmp_path / "file" / "a" / "b"):
+        with pytest.raises(InputError) as caught:
+            act(path)
+        assert str(caught.value) == f"{path} cannot be written: {tmp_path / 'file'} is not a folder."
+    with pytest.raises(InputError, match=r"/file cannot be written: it is not a folder\.$"):
+        files.make_folder(tmp_path / "file")
+
+
+# Reading
+
+
+def test_no_more_is_read_than_asked_for(tmp_path: Path) -> None:
+    path, mega = tmp_path / "a", 1 << 20
+    for size in (0, 5, mega):
+        path.write_bytes(b"a" * size)
+        assert files.read(path, mega) == b"a" * size
+    path.write_bytes(b"a" * (mega + 1))
+    with pytest.raises(OSError, match="it is larger than 1 MiB"):
+        files.read(path, mega)
+
+
+def test_a_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"a" * 3)
+    monkeypatch.setattr(files.disk, "_check_size", lambda *_: None)
+    with pytest.raises(OSError, match="it is larger than 0 MiB"):
+        files.read(tmp_path / "a", 2)
+
+
+@posix
+def test_pipes_devices_and_folders_are_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        with pytest.raises(OSError, match="it is not a file"):
+            files.read(path, 1 << 20)
 
 
 # Locks
@@ -297,12 +337,12 @@ def test_a_cleaner_that_is_faster_than_the_writer(tmp_path: Path, monkeypatch: p
     """Between the making of a temporary file and its lock: another is made."""
     take, calls = files.locks.take, []
 
-    def late(handle: int, wait: bool = False) -> bool | None:
+    def late(handle: int) -> bool | None:
         calls.append(handle)
         if len(calls) == 1:
             for name in os.listdir(tmp_path):
                 (tmp_path / name).unlink()
-        return take(handle, wait)
+        return take(handle)
 
     monkeypatch.setattr(files.locks, "take", late)
     files.write(tmp_path / "a", b"new")
@@ -367,6 +407,72 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     processes = [subprocess.Popen(words) for _ in range(3)]
     assert [process.wait() for process in processes] == [0] * 3
     assert (tmp_path / "count").read_text() == "120" and os.listdir(tmp_path) == ["count"]
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+from treering import files
+with files.held(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def taken(tmp_path: Path) -> Iterator[Path]:
+    """A lock file that another process holds."""
+    words = [sys.executable, "-c", HOLDS, str(tmp_path / "lock")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout and other.stdout.readline() == b"held\n"
+        yield tmp_path / "lock"
+        other.kill()
+
+
+@pytest.mark.skipif(files.locks.fcntl is None, reason="another kind of lock")
+def test_a_lock_is_not_waited_for_without_end(
+    taken: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert (files.guards.PATIENCE, files.guards._TELL) == (60, 3)
+    now, pauses = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        now[0] += 0.5
+
+    monkeypatch.setattr(files.guards, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    with pytest.raises(InputError) as caught, files.held(taken):
+        pytest.fail("held twice")
+    assert str(caught.value) == (f"Another process has held {taken} for 60 seconds; wait until it is done, or end it.")
+    assert now == [60] and 0 < max(pauses) < 0.1
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Waiting for another process that writes to {taken}."
+    ]
+
+
+@pytest.mark.skipif(files.locks.fcntl is None, reason="another kind of lock")
+def test_those_who_come_one_after_another_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody holds it too long, all of them together do; and it is said once."""
+    now = [0.0]
+
+    def answers() -> Iterator[bool]:
+        for _ in range(3):
+            yield from [False] * 40
+            (tmp_path / "lock").unlink()  # by the one who had it
+            yield True
+        yield True
+
+    def sleep(_: float) -> None:
+        now[0] += 1
+
+    answer = answers()
+    monkeypatch.setattr(files.guards, "take", lambda _: next(answer))
+    monkeypatch.setattr(files.guards, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    with files.held(tmp_path / "lock"):
+        assert now[0] == 120
+    assert len(caplog.records) == 1
 
 
 class Msvcrt:

@@ -116,6 +116,9 @@ def test_noise_of_a_key_is_gaussian_for_the_noise_pattern():
 def test_rings_that_do_not_fit_are_refused():
     with pytest.raises(InputError, match="Rings 1 to 9 do not fit a 16x16 latent: use 1 to 7"):
         Pattern("rings", (0,), (), 1, 9).check_fits((4, 16, 16))
+    for side in (1, 2):
+        with pytest.raises(InputError, match=f"do not fit a 64x{side} latent: such a latent is too small"):
+            Pattern("rings", (0,), (), 1, 9).check_fits((4, 64, side))
     with pytest.raises(InputError, match="do not fit a latent of 4 channels"):
         Pattern("rings", (0, 4), (), 1, 3).cells((4, 16, 16))
     with pytest.raises(InputError, match="Rings 9 to 12 have no frequency in a 8x8 latent"):

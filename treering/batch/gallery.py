@@ -112,6 +112,8 @@ def _check_name(output: Path) -> None:
 def _check_single(path: Path, count: int, force: bool) -> None:
     if count > 1:
         raise InputError(f"{path} is one file, but {count} pictures are to be made; give a folder.")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise InputError(f"{path} is a pipe or a device, so no picture is written there.")
     if os.path.lexists(path) and not force:
         raise InputError(f"{path} exists already; use --force to overwrite it.")
 

@@ -6,13 +6,14 @@ import csv
 import io
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from .. import files
 from ..errors import InputError
 from .items import UNKNOWN, Item, Label
+from .notes import LARGEST
 
 _LABEL = re.compile(r"(?:(?:key|class)[-_ ]?)?([0-9]{1,19})", re.IGNORECASE)
 _UNMARKED = ("none", "unmarked")
@@ -104,7 +105,9 @@ def _cells(row: list[str] | str, columns: Sequence[str]) -> tuple[str | None, st
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str] | str]]:
     """Line number and cells of every row that is not empty; a sentence for one that is not CSV."""
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True, skipinitialspace=True)
+    # Bytes that are not text stand there as lone surrogates, for one row to fail by.
+    text = io.TextIOWrapper(io.BytesIO(_bytes(path)), "utf-8-sig", "surrogateescape", newline="")
+    reader = csv.reader(text, strict=True, skipinitialspace=True)
     while True:
         try:
             row = next(reader)
@@ -120,16 +123,14 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str] | str]]:
                 yield reader.line_num, row
 
 
-def _text(path: Path) -> str:
-    """What the manifest holds; bytes that are not text stand in it as lone surrogates, for one row to fail by."""
+def _bytes(path: Path) -> bytes:
+    """What the manifest holds."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
-            raise InputError(f"The manifest {path} cannot be read: it is not a file.")
-        data = path.read_bytes()
+        data = files.read(path, LARGEST)
     except FileNotFoundError:
         raise InputError(f"There is no manifest {path}.") from None
     except OSError as error:
         raise InputError(f"The manifest {path} cannot be read: {error.strerror or error}.") from error
     if b"\0" in data[:100]:  # UTF-16, as some spreadsheets write it
         raise InputError(f"The manifest {path} is not text in UTF-8.")
-    return data.decode("utf-8-sig", "surrogateescape")
+    return data

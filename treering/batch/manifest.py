@@ -21,7 +21,7 @@ from pathlib import Path
 from .. import files
 from ..errors import ImageError, InputError
 from ..pictures import images
-from .notes import A_NUMBERED, Note, Pixels, digest, is_claim, is_telling, noted
+from .notes import A_NUMBERED, LARGEST, Note, Pixels, digest, is_claim, is_telling, noted
 
 HEADER = ["file", "key"]
 
@@ -156,10 +156,13 @@ class Manifest:
         except OSError:
             return
         try:
-            data = self._file.read_bytes()
-            start = data.rfind(b"\n") + 1
-            if data[start:] and _text([HEADER, note.row] if not start else [note.row]).startswith(data[start:]):
-                files.truncate(handle, start)
+            whole = _text([HEADER, note.row])
+            size = os.fstat(handle).st_size
+            os.lseek(handle, max(size - len(whole), 0), os.SEEK_SET)
+            last = os.read(handle, len(whole)).rpartition(b"\n")[-1]  # or the end of it, if it is too long to be ours
+            ours = whole if len(last) == size else _text([note.row])
+            if last and ours.startswith(last):
+                files.truncate(handle, size - len(last))
         finally:
             os.close(handle)
 
@@ -183,15 +186,16 @@ class Manifest:
             return []
         try:
             with files.explained(self.path):
-                text = self._file.read_text(encoding="utf-8-sig")
-            header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+                data = files.read(self._file, LARGEST)
+            text = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline="")
+            header, *rows = csv.reader(text, strict=True)
         except (ValueError, csv.Error):
             header, rows = [], []
         if header != HEADER:
             raise InputError(
                 f"{self.path} is not a manifest that rows can be added to: its first line must be file,key."
             )
-        if not text.endswith("\n"):
+        if not data.endswith((b"\n", b"\r")):
             raise InputError(f"{self.path} is not a manifest that rows can be added to: its last line has no end.")
         return rows
 

@@ -24,6 +24,9 @@ NUMBERED = re.compile(r"picture-(\d{4,15})\.png", re.IGNORECASE | re.ASCII)
 A_NUMBERED = "picture-0000.png"
 """One of them, where it does not matter which."""
 
+LARGEST = 1 << 28
+"""Bytes of the largest manifest that is read: millions of rows."""
+
 _LONGEST = 1 << 16  # bytes; no note has as many
 _UNTOLD = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _VALUE = re.compile(r'(?<=: ")(?:[^"\\]|\\.?)*')  # what stands between quotes, as far as it goes

@@ -32,6 +32,32 @@ def open_file(path: Path, flags: int, mode: int = FILE_MODE) -> int:
     raise InputError(f"{path} is not a file, so nothing is written there.")
 
 
+def read(path: Path, most: int) -> bytes:
+    """What a file holds, if that is no more than ``most`` bytes, a multiple of a MiB; else it is not read.
+
+    Raises ``OSError``, also for what is larger, and, without waiting for their other end, for pipes and devices.
+    """
+    _check_size(os.stat(path), most)  # before opening, which may wake a device or a writer
+    handle = os.open(path, os.O_RDONLY | _FLAGS & ~getattr(os, "O_NOFOLLOW", 0))
+    with open(handle, "rb") as file:
+        _check_size(os.fstat(handle), most)  # again: another file may have taken the name
+        data = file.read(most + 1)  # files of /proc say that they have no bytes
+    if len(data) > most:
+        raise _too_large(most)
+    return data
+
+
+def _check_size(status: os.stat_result, most: int) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is not a file")
+    if status.st_size > most:
+        raise _too_large(most)
+
+
+def _too_large(most: int) -> OSError:
+    return OSError(errno.EFBIG, f"it is larger than {most >> 20} MiB")
+
+
 def write_all(handle: int, data: bytes) -> None:
     """Write these bytes and wait until they are on the disk."""
     rest = memoryview(data)
@@ -79,7 +105,7 @@ def _make(path: Path) -> None:
         path.mkdir(mode=FOLDER_MODE)
     except FileExistsError:
         if not path.is_dir():
-            raise
+            raise NotADirectoryError(errno.ENOTDIR, "it is not a folder") from None
     else:
         sync_folder(path.parent)
 
@@ -90,11 +116,16 @@ def problem(path: Path, error: OSError) -> str:
         return f"No permission to write {path}."
     if isinstance(error, FileNotFoundError):
         return f"{path} cannot be written: its folder does not exist."
-    if isinstance(error, NotADirectoryError):
-        return f"{path} cannot be written: {path.parent} is not a folder."
+    if isinstance(error, NotADirectoryError | FileExistsError) and (wall := _wall(path)):
+        return f"{path} cannot be written: {wall} is not a folder."
     if error.errno in _FULL:
         return f"{path} cannot be written: the disk is full."
     return f"{path} cannot be written: {error.strerror or error}."
+
+
+def _wall(path: Path) -> Path | None:
+    """The first of the folders above ``path`` that is none."""
+    return next((place for place in reversed(path.parents) if os.path.lexists(place) and not place.is_dir()), None)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 
 try:
     import fcntl
@@ -16,24 +15,22 @@ except ImportError:  # on Windows alone
     msvcrt = None  # type: ignore[assignment]
 
 _FAR = 1 << 30  # the byte that is locked on Windows, where nobody can read what another has locked
-_PAUSE = 0.02  # seconds
 _BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
 
-def take(handle: int, wait: bool = False) -> bool | None:
-    """Lock an open file for this process alone until it is closed.
+def take(handle: int) -> bool | None:
+    """Lock an open file for this process alone until it is closed, without waiting.
 
-    False: another process has it.  None: there are no locks here (file systems of some networks).  ``wait``: until
-    it is free.
+    False: another process has it.  None: there are no locks here (file systems of some networks).
     """
     if fcntl is not None:
-        return _flock(handle, wait)
-    return None if msvcrt is None else _locking(handle, wait)
+        return _flock(handle)
+    return None if msvcrt is None else _locking(handle)
 
 
-def _flock(handle: int, wait: bool) -> bool | None:
+def _flock(handle: int) -> bool | None:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
@@ -41,13 +38,7 @@ def _flock(handle: int, wait: bool) -> bool | None:
     return True
 
 
-def _locking(handle: int, wait: bool) -> bool | None:
-    while (answer := _locked_once(handle)) is False and wait:
-        time.sleep(_PAUSE)
-    return answer
-
-
-def _locked_once(handle: int) -> bool | None:
+def _locking(handle: int) -> bool | None:
     before = os.lseek(handle, 0, os.SEEK_CUR)
     try:
         os.lseek(handle, _FAR, os.SEEK_SET)

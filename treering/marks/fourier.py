@@ -130,7 +130,8 @@ def check_rings(shape: Shape, inner: int, outer: int) -> None:
     """Raise ``InputError`` unless a latent has these rings whole."""
     most = (min(shape[1:]) - 1) // 2
     if not 1 <= inner <= outer <= most:
-        raise InputError(f"Rings {inner} to {outer} do not fit a {shape[1]}x{shape[2]} latent: use 1 to {most}.")
+        advice = f"use 1 to {most}" if most >= 1 else "such a latent is too small"
+        raise InputError(f"Rings {inner} to {outer} do not fit a {shape[1]}x{shape[2]} latent: {advice}.")
 
 
 # Cells
