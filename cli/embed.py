@@ -74,7 +74,7 @@ Make = Callable[[Picture], "NDArray[Any]"]
     "--key",
     type=Key(),
     metavar="CLASS",
-    show_default="none; it or --keys must be given",
+    show_default="it or --keys must be given",
     help="Class to mark with, from 0 up, or the word `none`.",
 )
 @click.option(
