@@ -70,7 +70,8 @@ def _matrix(axes: Any, rows: Sequence[Row], labels: list[str], methods: list[str
     for text in axes.get_xticklabels():
         text.set_rotation(35)
         text.set_ha("left")
-    axes.set_title(_TITLE, color=figures.INK, fontsize=9, loc="left")
+    title = _TITLE if len(methods) > 1 else _TITLE.replace(", ", ",\n").replace(" at", "\nat")
+    axes.set_title(title, color=figures.INK, fontsize=9, loc="left")
 
 
 def _curves(part: Any, rows: Sequence[Row], ladders: list[str], methods: list[str], lines: int) -> None:
@@ -87,7 +88,7 @@ def _curves(part: Any, rows: Sequence[Row], ladders: list[str], methods: list[st
         figures.plain(axes, "strength", "", attack)
     for axes in panels[:, 0]:
         axes.set_ylabel("right, %", color=figures.INK, fontsize=9)
-    part.suptitle(_TITLE, color=figures.INK, fontsize=9, x=0.02, ha="left")
+    part.suptitle("The same, by strength, with 95 % intervals", color=figures.INK, fontsize=9, x=0.02, ha="left")
     handles = panels.flat[0].get_legend_handles_labels()
     part.legend(*handles, loc="outside lower center", ncols=3, fontsize=7, frameon=False)
 
