@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from .record import NOTHING, Done, Finding, Reading
+from .record import NOTHING, Done, Reading
 from .stages import Again, Given, Posed, Stage, Trimmed
 from .tools import ENCODER, Tools
 
@@ -86,6 +86,3 @@ def outcome(done: list[Done], tools: Tools) -> Outcome:
 
 def _corrected(log10_p: float, share: float, questions: float) -> float:
     return min(NOTHING, log10_p - math.log10(share) + questions)
-
-
-__all__ = ["EFFORTS", "Finding", "Outcome", "outcome", "run"]
