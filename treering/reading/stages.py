@@ -224,7 +224,7 @@ def _best(
     seen = confirmer.best(found)
     if seen is None:
         return Finding(tried=tried)
-    if stage.climb:
+    if stage.climb and seen.pose.z >= SEEN:
         seen = confirmer.climbed(seen)
     return _class(reading, tools, seen, stage, tried)
 
@@ -262,10 +262,8 @@ def _class(reading: Reading, tools: Tools, seen: Confirmed, stage: Posed | Again
                 break
             pose = chain(seen.pose.affine, np.column_stack([np.eye(2), place]))
             noise = tools.undone(reading, tools.undo(reading, pose), stage.steps)
-            beside = replace(seen.pose, affine=pose, within=np.eye(2, 3))
-            found.append(
-                _spent(_posed(tools.values.read(noise), level, beside, tried), level, (1 - CENTRE) / len(BESIDE))
-            )
+            beside = _posed(tools.values.read(noise), level, Candidate(pose, np.eye(2, 3), seen.pose.z, 0.0), tried)
+            found.append(_spent(beside, level, (1 - CENTRE) / len(BESIDE)))
     return min(found, key=lambda one: one.log10_class)
 
 
