@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -25,8 +25,8 @@ from ..settings import Reading as Settings
 from ..types import Answer, Detection, Match, Solution
 from . import plan as plans
 from .assessable import failure, one_colour
-from .plan import EFFORTS, Outcome
-from .record import Done, Finding, Reading
+from .plan import EFFORTS, UNREAD, Outcome
+from .record import Reading
 from .search import Candidate
 from .stages import Given, Stage
 from .tools import Tools
@@ -107,13 +107,22 @@ class Detector:
             results += self._detect(pictures[i : i + rows], notes[i : i + rows])
         return results
 
-    def _detect(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]]) -> list[Detection]:
-        started = time.perf_counter()
+    def begun(self, pictures: NDArray[np.uint8]) -> list[Reading]:
+        """Records of pictures uint8 ``[B, H, W, 3]`` that went together through what every picture goes through."""
         readings = [self.tools.reading(picture) for picture in pictures]
         lively = [reading for reading in readings if not one_colour(reading)]
         first = self.stages[0]
-        if lively and isinstance(first, Given):  # the one stage that every picture goes through
+        if lively and isinstance(first, Given):
             self.tools.prepare(lively, first.method, first.count(self.tools))
+        return readings
+
+    def walk(self, reading: Reading) -> Iterator[Outcome]:
+        """What is known of a picture after each stage, which is run when it is asked for."""
+        return plans.walk(self.stages, reading, self.tools)
+
+    def _detect(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]]) -> list[Detection]:
+        started = time.perf_counter()
+        readings = self.begun(pictures)
         together = (time.perf_counter() - started) / len(pictures)
         return [
             self._one(reading, together, tuple(notes[i]) if i < len(notes) else ())
@@ -123,9 +132,9 @@ class Detector:
     def _one(self, reading: Reading, before: float, notes: tuple[str, ...]) -> Detection:
         started = time.perf_counter()
         if why := one_colour(reading):
-            return self._result(reading, _NOTHING, round(before, 3), notes, why)
+            return self.result(reading, UNREAD, round(before, 3), notes, why)
         found = plans.run(self.stages, reading, self.tools, self.settings.fpr, self.every)
-        return self._result(reading, found, round(before + time.perf_counter() - started, 3), notes)
+        return self.result(reading, found, round(before + time.perf_counter() - started, 3), notes)
 
     def _answer(self, reading: Reading, found: Outcome) -> tuple[Answer, str | None]:
         limit = math.log10(self.settings.fpr)
@@ -136,9 +145,10 @@ class Detector:
         why = failure(reading)
         return (Answer.NOT_ASSESSABLE, why) if why else (Answer.NONE, None)
 
-    def _result(
+    def result(
         self, reading: Reading, found: Outcome, seconds: float, notes: tuple[str, ...], flat: str | None = None
     ) -> Detection:
+        """What is said of a picture; ``flat``: why there is nothing to read, if so."""
         answer, why = (Answer.NOT_ASSESSABLE, flat) if flat else self._answer(reading, found)
         decided = found.by_keyring if answer is Answer.KEYRING else found.by_class
         match = found.by_class.finding.match or Match(0, 0.0, 0.0, 0.0)
@@ -173,9 +183,6 @@ LEAST = 1e-38
 """The least p-value that is told."""
 
 _FOUND = (Answer.KEY, Answer.KEYRING)
-_NO_STAGE = Done("", 1.0, Finding(), 0.0)
-_NOTHING = Outcome(0.0, 0.0, _NO_STAGE, _NO_STAGE)
-"""What comes of no stage at all."""
 
 
 def _inversion(settings: Settings) -> DecoderInversion:
