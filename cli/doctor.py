@@ -23,7 +23,8 @@ from .options import json_option, user_keyring
 GOOD, MISSING, BAD = "ok", "missing", "problem"
 
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
-    "plots": (("matplotlib",), "figures and confusion matrices as pictures")
+    "plots": (("matplotlib",), "figures and confusion matrices as pictures"),
+    "evidence": (("cryptography",), "signed answers that others can check"),
 }
 """Optional packages by the extra that brings them, and what they are for."""
 

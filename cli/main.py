@@ -16,6 +16,7 @@ COMMANDS = {
     "embed": "Make pictures that carry the mark of a class.",
     "detect": "Read the mark of pictures.",
     "verify": "Check a folder of pictures and count what is found.",
+    "check": "Check evidence that somebody gave.",
     "keys": "Make, show and move keyrings.",
     "edit": "Change a masked part of a picture; keep the rest.",
     "attack": "Do to pictures what may happen to them: compress, crop, blur, regenerate.",
@@ -26,7 +27,9 @@ COMMANDS = {
 """Name of every subcommand (and of its module) and its line in the help."""
 
 
-BELOW = {"keys": ("new", "show", "path", "set", "upgrade", "export", "name", "retire", "names")}
+BELOW = {
+    "keys": ("new", "show", "path", "set", "upgrade", "export", "name", "retire", "names", "commit", "reveal", "signer")
+}
 """Names of the commands below one."""
 
 _SILENT = ("completion", "doctor")
