@@ -25,6 +25,7 @@ GOOD, MISSING, BAD = "ok", "missing", "problem"
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "plots": (("matplotlib",), "figures and confusion matrices as pictures"),
     "evidence": (("cryptography",), "signed answers that others can check"),
+    "c2pa": (("c2pa", "cryptography"), "signed answers as Content Credentials in pictures"),
 }
 """Optional packages by the extra that brings them, and what they are for."""
 

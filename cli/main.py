@@ -17,6 +17,7 @@ COMMANDS = {
     "detect": "Read the mark of pictures.",
     "verify": "Check a folder of pictures and count what is found.",
     "check": "Check evidence that somebody gave.",
+    "c2pa": "Write evidence into a copy of the picture, as Content Credentials.",
     "keys": "Make, show and move keyrings.",
     "edit": "Change a masked part of a picture; keep the rest.",
     "attack": "Do to pictures what may happen to them: compress, crop, blur, regenerate.",
