@@ -75,7 +75,8 @@ def test_the_settings_example_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert text
     (tmp_path / "treering.toml").write_text(text[1])
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("TREERING_KEYRING", raising=False)
+    for name in ("TREERING_KEYRING", "TREERING_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
     assert set(configuration.load().settings) >= {"keyring", "model", "fpr", "device", "effort"}
 
 
