@@ -18,7 +18,7 @@ from ..types import Detection
 from .commitment import Commitment, Revealed, experts
 from .document import Complexes, Evidence, best
 
-POSES = 1e8
+POSES = 1e9
 """Poses and shifts that an expert's p pays for: more than all stages of treering's largest plan try together, since
 nobody can see afterwards how the pose was chosen."""
 
