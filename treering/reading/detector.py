@@ -26,7 +26,7 @@ from ..types import Answer, Detection, Match, Solution
 from . import plan as plans
 from .assessable import failure, one_colour
 from .plan import EFFORTS, UNREAD, Outcome
-from .record import Reading
+from .record import Done, Reading
 from .search import Candidate
 from .stages import Given, Stage
 from .tools import Tools
@@ -116,6 +116,13 @@ class Detector:
             self.tools.prepare(lively, first.method, first.count(self.tools))
         return readings
 
+    def examine(self, picture: NDArray[np.uint8], notes: Sequence[str] = ()) -> tuple[Detection, Done]:
+        """As a call, of one picture uint8 ``[H, W, 3]``, with the stage that decided on the class: for evidence."""
+        reading, started = self.tools.reading(picture), time.perf_counter()
+        found = self._run(reading)
+        seconds = round(time.perf_counter() - started, 3)
+        return self.result(reading, found, seconds, tuple(notes)), (found or UNREAD).by_class
+
     def walk(self, reading: Reading) -> Iterator[Outcome]:
         """What is known of a picture after each stage, which is run when it is asked for."""
         return plans.walk(self.stages, reading, self.tools)
@@ -131,10 +138,14 @@ class Detector:
 
     def _one(self, reading: Reading, before: float, notes: tuple[str, ...]) -> Detection:
         started = time.perf_counter()
-        if why := one_colour(reading):
-            return self.result(reading, UNREAD, round(before, 3), notes, why)
-        found = plans.run(self.stages, reading, self.tools, self.settings.fpr, self.every)
+        found = self._run(reading)
         return self.result(reading, found, round(before + time.perf_counter() - started, 3), notes)
+
+    def _run(self, reading: Reading) -> Outcome | None:
+        """All stages; None where there is nothing to read."""
+        if one_colour(reading):
+            return None
+        return plans.run(self.stages, reading, self.tools, self.settings.fpr, self.every)
 
     def _answer(self, reading: Reading, found: Outcome) -> tuple[Answer, str | None]:
         limit = math.log10(self.settings.fpr)
@@ -145,11 +156,10 @@ class Detector:
         why = failure(reading)
         return (Answer.NOT_ASSESSABLE, why) if why else (Answer.NONE, None)
 
-    def result(
-        self, reading: Reading, found: Outcome, seconds: float, notes: tuple[str, ...], flat: str | None = None
-    ) -> Detection:
-        """What is said of a picture; ``flat``: why there is nothing to read, if so."""
-        answer, why = (Answer.NOT_ASSESSABLE, flat) if flat else self._answer(reading, found)
+    def result(self, reading: Reading, outcome: Outcome | None, seconds: float, notes: tuple[str, ...]) -> Detection:
+        """What is said of a picture; ``outcome``: of its stages, None where there was nothing to read."""
+        found = outcome or UNREAD
+        answer, why = self._answer(reading, found) if outcome else (Answer.NOT_ASSESSABLE, one_colour(reading))
         decided = found.by_keyring if answer is Answer.KEYRING else found.by_class
         match = found.by_class.finding.match or Match(0, 0.0, 0.0, 0.0)
         return Detection(

@@ -138,7 +138,7 @@ class _Side:
 
     def result(self, seconds: float, notes: tuple[str, ...]) -> Detection:
         """What this pair says."""
-        return self.detector.result(self.reading, self.found, seconds, notes, one_colour(self.reading))
+        return self.detector.result(self.reading, None if one_colour(self.reading) else self.found, seconds, notes)
 
 
 _RANK = (Answer.KEY, Answer.KEYRING, Answer.NOT_ASSESSABLE, Answer.NONE)
