@@ -136,7 +136,7 @@ class _Reader:
         picture = images.read(source, self.searched.size, label, strict=self.reading.strict)
         if self.evidence:
             return self.evidence.write(self.detector, picture, Path(name))
-        return self.detect(picture.pixels[None], [picture.notes])[0]
+        return self.detect(picture.pixels[None], [picture.notes])[0].unless(picture.too_small)
 
 
 def _standard_input() -> BinaryIO:

@@ -271,3 +271,17 @@ def test_models_are_loaded_once_and_each_has_a_keyring(tmp_path, monkeypatch):
         choose("large", "demo", "huge").detectors(None)
     with pytest.raises(ModelError, match="for latents of 4x64x64"):
         choose("demo").detectors(None)
+
+
+def test_a_picture_smaller_than_a_cell_is_not_assessable(run):
+    Image.new("RGB", (30, 7), (2, 2, 2)).save("small.png")
+    Path("m.csv").write_text("file,key\nsmall.png,2\n")
+    found = run("detect", "small.png", "--json", *TWO)
+    record = json.loads(found.stdout)
+    assert (found.exit_code, record["answer"], record["key"], record["p_value"]) == (3, "not assessable", None, 1.0)
+    sentence = "The picture has 30x7 pixels, less than a cell of a latent, so there is nothing to read."
+    assert record["reason"] == sentence
+    checked = run("verify", "m.csv", *TWO, "--output", "out", "--json")
+    assert checked.exit_code == 3
+    assert json.loads(checked.stdout)["found"] == {"none": 0, "not assessable": 1}
+    assert json.loads(Path("out/results.jsonl").read_text())["reason"] == sentence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -140,6 +140,14 @@ class Detection:
         if self.answer is Answer.KEY and self.key is not None and self.searched:
             return Key(self.keyring_name, self.key)
         return {Answer.KEY: self.key, Answer.NONE: None}.get(self.answer, self.answer)
+
+    def unless(self, why: str | None) -> Detection:
+        """This, unless there is a reason why nothing could be read at all: then not assessable, and no evidence."""
+        if why is None:
+            return self
+        nothing: dict[str, Any] = {"key": None, "nonce": None, "pose": None, "box": None}
+        numbers: dict[str, Any] = {"p_value": 1.0, "log10_p": 0.0, "p_keyring": 1.0, "log10_p_keyring": 0.0}
+        return replace(self, answer=Answer.NOT_ASSESSABLE, reason=why, **nothing, **numbers)
 
     def as_dict(self) -> dict[str, Any]:
         """Fields in the order of the JSON line."""
