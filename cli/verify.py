@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import treering
-from treering.settings import Reading
+from treering.settings import AUTO, Reading
 
 from .console import SOME_FAILED, Failure, complain, emit, on_terminal, say, sentences, shown
 from .options import (
@@ -216,7 +216,7 @@ def _settings(pairs: Sequence[tuple[LatentModel, Keyring]], searched: Searched, 
         "treering": treering.__version__,
         **(several if searched.several else what[0]),
         "device": searched.models.device,
-        "dtype": searched.models.dtype,
+        "dtype": next((model.chosen for model, _ in pairs if searched.models.dtype == AUTO), searched.models.dtype),
         "tf32": searched.models.tf32,
         **how,
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from treering.models import DEFAULT
-from treering.settings import DTYPES, Networks
+from treering.settings import AUTO, DTYPES, Networks
 
 from .common import Decorator, apply
 
@@ -60,7 +60,7 @@ def models_options(function: Callable[..., Any]) -> Callable[..., Any]:
         choices = ModelChoices(models, device, dtype, rest.pop("download"), tf32)
         return function(*args, models=choices, **rest)
 
-    return apply(with_models, (*name_options("each keyring's model", several=True), *_RUNNING))
+    return apply(with_models, (*name_options("each keyring's model", several=True), *running((*DTYPES, AUTO))))
 
 
 def model_options(function: Callable[..., Any], default: str = "the keyring's model") -> Callable[..., Any]:
@@ -71,7 +71,7 @@ def model_options(function: Callable[..., Any], default: str = "the keyring's mo
         choice = ModelChoice(model, device, dtype, rest.pop("download"), tf32)
         return function(*args, model=choice, **rest)
 
-    return apply(with_model, (*name_options(default), *_RUNNING))
+    return apply(with_model, (*name_options(default), *running(DTYPES)))
 
 
 def default_model_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,8 +96,13 @@ def name_options(default: str, several: bool = False) -> tuple[Decorator, ...]:
     )
 
 
-_RUNNING: tuple[Decorator, ...] = (
-    click.option("--device", default="cpu", metavar="NAME", help="Where the networks run: cpu, cuda, cuda:1, ..."),
-    click.option("--dtype", type=click.Choice(DTYPES), default=DTYPES[0], help="Number type of the networks."),
-    click.option("--tf32", is_flag=True, help="Let a GPU round float32 to TF32: faster, and no longer exact."),
-)
+def running(dtypes: tuple[str, ...]) -> tuple[Decorator, ...]:
+    """Where and in which number type."""
+    auto = " auto: what the machine does fastest, if the model is as good in it." if AUTO in dtypes else ""
+    return (
+        click.option("--device", default="cpu", metavar="NAME", help="Where the networks run: cpu, cuda, cuda:1, ..."),
+        click.option(
+            "--dtype", type=click.Choice(dtypes), default=DTYPES[0], help=f"Number type of the networks.{auto}"
+        ),
+        click.option("--tf32", is_flag=True, help="Let a GPU round float32 to TF32: faster, and no longer exact."),
+    )

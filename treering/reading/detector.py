@@ -20,7 +20,7 @@ from ..inversion import DecoderInversion
 from ..marks.keyring import Keyring
 from ..models import LatentModel
 from ..pictures import images
-from ..settings import METHOD, MOST
+from ..settings import FLOAT32, METHOD, MOST
 from ..settings import Reading as Settings
 from ..types import Answer, Detection, Match, Solution
 from . import plan as plans
@@ -131,6 +131,8 @@ class Detector:
         started = time.perf_counter()
         readings = self.begun(pictures)
         together = (time.perf_counter() - started) / len(pictures)
+        for reading in readings:
+            reading.spent = together
         return [
             self._one(reading, together, tuple(notes[i]) if i < len(notes) else ())
             for i, reading in enumerate(readings)
@@ -177,7 +179,7 @@ class Detector:
             status=_status(reading),
             seconds=seconds,
             reason=why,
-            notes=notes,
+            notes=(*notes, *_said(self.model)),
             p_keyring=_p(found.log10_keyring),
             log10_p_keyring=found.log10_keyring,
             effort=self.settings.way,
@@ -193,6 +195,12 @@ LEAST = 1e-38
 """The least p-value that is told."""
 
 _FOUND = (Answer.KEY, Answer.KEYRING)
+
+
+def _said(model: LatentModel) -> tuple[str, ...]:
+    """Which number type was used, where the machine chose another one than the usual."""
+    chosen = getattr(model, "chosen", None)
+    return (f"Read in {chosen}, which this machine does fastest.",) if chosen not in (None, FLOAT32) else ()
 
 
 def _inversion(settings: Settings) -> DecoderInversion:

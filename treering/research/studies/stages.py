@@ -49,8 +49,8 @@ class Spent:
         """Count one reading; ``key``: of the picture."""
         self.seconds.append(seconds)
         self.named.append(found.key is not None and found.key == key)
-        for stage in found.stages:
-            self.stages[stage["stage"]].append(stage["seconds"])
+        for stage in found.stages:  # which know the clock alone
+            self.stages[stage["stage"]].append(stage["seconds"] * seconds / max(found.seconds, 1e-9))
 
     @property
     def mean(self) -> float:
