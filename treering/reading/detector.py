@@ -179,7 +179,7 @@ class Detector:
             status=_status(reading),
             seconds=seconds,
             reason=why,
-            notes=(*notes, *_said(self.model)),
+            notes=(*notes, *_said(self.model, self.keyring)),
             p_keyring=_p(found.log10_keyring),
             log10_p_keyring=found.log10_keyring,
             effort=self.settings.way,
@@ -197,10 +197,13 @@ LEAST = 1e-38
 _FOUND = (Answer.KEY, Answer.KEYRING)
 
 
-def _said(model: LatentModel) -> tuple[str, ...]:
-    """Which number type was used, where the machine chose another one than the usual."""
+def _said(model: LatentModel, keyring: Keyring) -> tuple[str, ...]:
+    """What to know of the numbers: another type than the usual, or another test than the exact one."""
     chosen = getattr(model, "chosen", None)
-    return (f"Read in {chosen}, which this machine does fastest.",) if chosen not in (None, FLOAT32) else ()
+    said = [f"Read in {chosen}, which this machine does fastest."] if chosen not in (None, FLOAT32) else []
+    if not keyring.pattern.secret:
+        said.append("The p-value is the classical one, as the values of this pattern are public.")
+    return tuple(said)
 
 
 def _inversion(settings: Settings) -> DecoderInversion:
