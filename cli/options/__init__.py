@@ -10,10 +10,12 @@ from .keyrings import KEYRING_VARIABLE, keyring_option, keyring_path, keyrings_o
 from .networks import ModelChoice, ModelChoices, default_model_options, model_options, models_options, name_options
 from .reading import decoder_inversion, detector, inversion_options, reading_options
 from .sampling import sampling
+from .signing import SIGNER_VARIABLE, signer_path
 from .types import Budgets, Channels, Classes, FiniteRange, Key, Named, NamedFile, ParamType, Rings, Seed, whole
 
 __all__ = [
     "KEYRING_VARIABLE",
+    "SIGNER_VARIABLE",
     "Budgets",
     "Channels",
     "Classes",
@@ -41,6 +43,7 @@ __all__ = [
     "name_options",
     "reading_options",
     "sampling",
+    "signer_path",
     "user_keyring",
     "whole",
 ]
