@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from treering.settings import Reading
+from treering.settings import EFFORTS, Reading
+from treering.types import PARTS
 
-from .console import FAILED, SOME_FAILED, Failure, NoAnswer, complain, emit, p_text, sentences, shown, tell
+from .console import FAILED, SOME_FAILED, Failure, NoAnswer, complain, emit, sentences, shown, tell
 from .options import (
     ModelChoice,
     detector,
@@ -22,17 +23,18 @@ from .options import (
     model_options,
     reading_options,
 )
+from .pages import answer, evidence, page_lines
 from .terminal import standard_input
 
 if TYPE_CHECKING:
     from treering.marks.keyring import Keyring
     from treering.reading import Detector
+    from treering.reading.pages import Pages
     from treering.types import Detection
 
-NOT_MARKED = 1
+    from .pages import Result
 
-LEAST = -38
-"""log10 of the least p-value that is printed: a secret of 128 bits has no more to give."""
+NOT_MARKED, IN_PARTS = 1, 4
 
 
 @click.command(short_help="Read the mark of pictures.")
@@ -40,6 +42,12 @@ LEAST = -38
 @keyring_option
 @model_options
 @reading_options
+@click.option(
+    "--several",
+    is_flag=True,
+    help="Look for several marks in each picture, which may be a page, a collage or a grid, and tell where each lies. "
+    "--effort max does so where the whole is not marked.",
+)
 @click.option("--exit-code", is_flag=True, help="Let the exit code say whether all pictures are marked; see above.")
 @json_option
 @click.pass_context
@@ -49,6 +57,7 @@ def command(
     keyring: Path | None,
     model: ModelChoice,
     reading: Reading,
+    several: bool,
     exit_code: bool,
     as_json: bool,
 ) -> None:
@@ -69,19 +78,22 @@ def command(
       1  all were read and at least one is not marked
       2  wrong usage
       3  not known, because of an error, or because some are not assessable
+      4  all are marked, but at least one only in parts: see --several
 
     A picture is not assessable where the numbers fail or there is nothing to read; the reason is told. A mark of the
     keyring whose class cannot be read is answered with: keyring.
     --json prints one object for each picture: file, answer (key, keyring, none, not assessable), key (a number or
-    null), p_value, log10_p, p_keyring, pose, stages and the rest; or file and error.
+    null), p_value, log10_p, p_keyring, pose, stages and the rest; or file and error. With --several the answer may
+    be: parts; then key is null, marks is a list (key, p_value, box in pixels, share of the picture), and share tells
+    how much of the picture they cover. All marks of a picture are corrected together.
     """
     with sentences(NoAnswer if exit_code else Failure):
-        reader = _load(keyring, model, reading)
+        reader = _load(keyring, model, reading, several)
         results = _run(reader, images, as_json)
     ctx.exit(_code_of_marks(results) if exit_code else _code(results))
 
 
-Results = Sequence["Detection | None"]
+Results = Sequence["Result | None"]
 """One for each picture; None where it could not be read."""
 
 
@@ -94,24 +106,34 @@ def _code(results: Results) -> int:
 def _code_of_marks(results: Results) -> int:
     if None in results or _unassessed(results):
         return SOME_FAILED
-    return NOT_MARKED if any(result is not None and result.answer.value == "none" for result in results) else 0
+    answers = {answer(result) for result in results if result is not None}
+    return NOT_MARKED if "none" in answers else IN_PARTS if PARTS in answers else 0
 
 
 def _unassessed(results: Results) -> bool:
-    return any(result is not None and result.answer.value == "not assessable" for result in results)
+    return any(result is not None and answer(result) == "not assessable" for result in results)
 
 
 class _Reader:
     """Reads pictures; the model is loaded for the first that is a picture."""
 
-    def __init__(self, keyring: Keyring, model: ModelChoice, reading: Reading) -> None:
-        self.keyring, self.model, self.reading = keyring, model, reading
+    def __init__(self, keyring: Keyring, model: ModelChoice, reading: Reading, several: bool) -> None:
+        self.keyring, self.model, self.reading, self.several = keyring, model, reading, several
 
     @cached_property
     def detector(self) -> Detector:
         return detector(self.model.load(self.keyring.model), self.keyring, self.reading)
 
-    def __call__(self, name: str) -> Detection:
+    @cached_property
+    def pages(self) -> Pages | None:
+        """What looks for several marks; None where nobody asks for that."""
+        if not (self.several or self.reading.way == EFFORTS[-1]):
+            return None
+        from treering.reading.pages import Pages
+
+        return Pages(self.detector)
+
+    def __call__(self, name: str) -> Result:
         from treering.errors import ImageError
         from treering.pictures import images
 
@@ -119,7 +141,11 @@ class _Reader:
             raise ImageError(f"{name} is a folder; check it with `treering verify {name}`.")
         source = _standard_input() if name == "-" else Path(name)
         label = "Standard input" if name == "-" else name
-        picture = images.read(source, self.keyring.image_size, label, strict=self.reading.strict)
+        several = self.several or self.reading.way == EFFORTS[-1]
+        size = None if several else self.keyring.image_size
+        picture = images.read(source, size, label, strict=self.reading.strict)  # before a model is loaded
+        if self.pages:
+            return self.pages(picture.pixels, picture.notes, self.several)
         return self.detector(picture.pixels[None], [picture.notes])[0]
 
 
@@ -132,20 +158,20 @@ def _standard_input() -> BinaryIO:
         raise ImageError("Standard input is closed.") from None
 
 
-def _load(path: Path | None, model: ModelChoice, reading: Reading) -> _Reader:
+def _load(path: Path | None, model: ModelChoice, reading: Reading, several: bool) -> _Reader:
     from treering.marks.keyring import Keyring
 
     keyring = Keyring.load(keyring_path(path))
     keyring.check_classes(reading.keys)  # before a model is loaded
-    return _Reader(keyring, model, reading)
+    return _Reader(keyring, model, reading, several)
 
 
-def _run(reader: _Reader, names: Sequence[str], as_json: bool) -> list[Detection | None]:
+def _run(reader: _Reader, names: Sequence[str], as_json: bool) -> list[Result | None]:
     width = min(max(len(shown(name)) for name in names), 60)
     return [_one(reader, name, width, as_json) for name in names]
 
 
-def _one(reader: _Reader, name: str, width: int, as_json: bool) -> Detection | None:
+def _one(reader: _Reader, name: str, width: int, as_json: bool) -> Result | None:
     from treering.errors import ImageError
 
     try:
@@ -157,24 +183,32 @@ def _one(reader: _Reader, name: str, width: int, as_json: bool) -> Detection | N
         return None
     if as_json:
         emit({"file": name, **detection.as_dict()})
-    else:
-        tell(f"{shown(name):<{width}}  {line(detection)}")
+        return detection
+    for i, text in enumerate(_lines(detection)):
+        tell(f"{'' if i else shown(name):<{width}}  {text}")
     return detection
+
+
+def _lines(result: Result) -> Iterator[str]:
+    """A result for people: one line, or one for each mark of a page."""
+    from treering.reading.pages import Page
+
+    if not isinstance(result, Page):
+        yield line(result)
+    elif answer(result) == PARTS:
+        yield from page_lines(result)
+    else:
+        yield line(result.told)
 
 
 def line(detection: Detection) -> str:
     """A detection for people."""
-    answer = detection.answer.value if detection.key is None else f"key {detection.key}"
+    found = detection.answer.value if detection.key is None else f"key {detection.key}"
     log10_p = detection.log10_p_keyring if detection.answer.value == "keyring" else detection.log10_p
     remarks = [text for text in (detection.reason, pose_text(detection), *detection.notes) if text]
     notes = f"  ({' '.join(remarks)})" if remarks else ""
-    evidence = "" if detection.reason else f"p {_p(log10_p)}"
-    return f"{answer:<8}  {evidence:<13}  {detection.seconds:.1f} s{notes}"
-
-
-def _p(log10_p: float) -> str:
-    """The p-value; below what a secret has to give, that it is below, and how strong the evidence is."""
-    return f"= {p_text(log10_p)}" if log10_p >= LEAST else f"< 1e{LEAST} (1e{log10_p:.0f})"
+    told = "" if detection.reason else evidence(log10_p)
+    return f"{found:<8}  {told:<13}  {detection.seconds:.1f} s{notes}"
 
 
 def pose_text(detection: Detection) -> str | None:

@@ -79,6 +79,10 @@ Found = int | None | Answer
 read) or ``Answer.NOT_ASSESSABLE``."""
 
 
+PARTS = "parts"
+"""The answer for a page on which some places are marked, and others are not."""
+
+
 @dataclass(frozen=True)
 class Detection:
     """What is known of one picture; one line of JSON.

@@ -144,7 +144,9 @@ def _scored(
             good[0, -1] &= (i, j) != (0, len(columns) - 1)  # the whole picture
             top, bottom = np.nonzero(good)
             scores.append(score[top, bottom])
-            boxes.append(np.stack([rows[top], np.full(len(top), columns[i]), rows[bottom], np.full(len(top), columns[j])], 1))
+            boxes.append(
+                np.stack([rows[top], np.full(len(top), columns[i]), rows[bottom], np.full(len(top), columns[j])], 1)
+            )
     if not boxes:
         return np.zeros(0, np.float32), np.zeros((0, 4), np.int64)
     return np.concatenate(scores), np.concatenate(boxes)

@@ -1,4 +1,8 @@
-"""A stage for a box that was found in a page: the mark is in it as given, or nearly, as boxes are not exact."""
+"""Stages for boxes of a page, of which there are many, most of them without a mark: dear steps only where they promise.
+
+What promises is told by the synchronisation part alone, which is independent of all class values; so the class is read
+once, whatever was skipped.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,18 @@ import numpy as np
 
 from .confirm import Confirmer
 from .evidence import fisher
-from .lattice import LEFT_OVER
+from .lattice import LEFT_OVER, Lattice
 from .record import Finding, Reading
 from .search import Candidate, confirm
-from .tools import ENCODER, Tools
+from .spectra import Template
+from .stages import Posed
+from .tools import ENCODER, Noise, Tools
 
-PROMISING = -1.5
-"""log10 p of the synchronisation part from which a pose is undone in pixels."""
+PROMISING, LIKELY = -1.5, -0.5
+"""log10 p of the synchronisation part from which a pose near the box, or any, is undone in pixels."""
+
+STEPS = 5
+"""Of the noise inversion of what was undone in pixels."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +45,20 @@ class Near:
         pose = confirm(noise, tools.values.sync_template, here, LEFT_OVER, tools.model.offset, tools.ratio)
         level = pose.level
         if level <= PROMISING:
-            seen = Confirmer(tools, tools.values.sync_template, reading, self.steps).best([pose])
+            seen = Confirmer(tools, tools.values.sync_template, reading, STEPS).best([pose])
             level = min(level, seen.level)
             if seen.pose.z > pose.z:
                 noise, pose = seen.noise, seen.pose
         match = tools.values.read(noise, pose.within).match
         keyring = fisher(min(0.0, level), match.log10_p)
         return Finding(match.log10_p, keyring, match, pose, tried=LEFT_OVER.count)
+
+
+@dataclass(frozen=True)
+class Sought(Posed):
+    """Any pose, searched in the noise, and undone in pixels only where it is likely to be one."""
+
+    keep: int = 1
+
+    def _search(self, tools: Tools, noise: Noise, template: Template, lattice: Lattice) -> list[Candidate]:
+        return [one for one in super()._search(tools, noise, template, lattice) if one.level <= LIKELY]

@@ -18,31 +18,31 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ..pictures.borders import Box, trim
 from ..pictures.boxes import boxes
 from ..pictures.edges import area, common, shared
+from ..pictures.fit import fit
 from ..pictures.placed import Window
 from ..settings import EFFORT
-from ..types import Answer, Detection
+from ..types import PARTS, Answer, Detection
+from .assessable import FLAT
 from .detector import LEAST, Detector
-from .near import Near
-from .stages import Given, Posed, Stage
+from .near import Near, Sought
+from .stages import Given, Stage
 from .tools import ENCODER
 
-LOOKS: dict[str, tuple[int, int]] = {"fast": (12, 0), "normal": (48, 4), "max": (64, 16)}
+LOOKS: dict[str, tuple[int, int]] = {"fast": (12, 0), "normal": (40, 12), "max": (64, 32)}
 """How many boxes are looked into by effort, and in how many of them, the first ones, any pose is searched."""
 
-_GIVEN, _NEAR = Given("encoder, 5 steps", 1 / 4, ENCODER, 5), Near("near the box", 1 / 4, 5)
-_POSED = Posed("pose", 1 / 2, 5)
+_GIVEN, _NEAR = Given("encoder, 2 steps", 1 / 4, ENCODER, 2), Near("near the box", 1 / 4, 2)
+_SOUGHT = Sought("pose", 1 / 2, 5)
 
 WHOLE = 0.9
 """Share of a picture without its borders from which one mark is that of the whole picture."""
 
 _SAME, _REST = 0.5, 0.3  # boxes from which one is not read again, and marks of one key from which one is left out
-
-PARTS = "parts"
-"""The answer for a page that is marked in places only."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ class Page:
     """What is known of a picture that may hold several.
 
     ``whole``: the reading of the picture as a whole, with its half of the error budget.  ``marks``: the clearest first.
-    ``share``: of the area that some mark covers.  ``looked``: boxes that were looked into.
+    ``share``: of the area that some mark covers; ``entire``: whether one mark covers all that is not border.
+    ``looked``: boxes that were looked into.
     """
 
     whole: Detection
@@ -98,11 +99,21 @@ class Page:
         """The class of a picture that one mark covers."""
         return self.marks[0].key if self.marks and self.entire else None
 
+    @property
+    def told(self) -> Detection:
+        """The reading of the whole, with what is known of it from its marks if one of them covers all."""
+        if not self.entire:
+            return replace(self.whole, seconds=self.seconds)
+        mark = self.marks[0]
+        found = {name: getattr(mark, name) for name in ("answer", "key", "nonce", "log10_p", "log10_p_keyring")}
+        levels = {"p_value": _p(mark.log10_p), "p_keyring": _p(mark.log10_p_keyring)}
+        return replace(self.whole, **found, **levels, stage=mark.stage, reason=None, seconds=self.seconds)
+
     def as_dict(self) -> dict[str, Any]:
         """Fields of the JSON line: the whole picture's, the answer for the page, and a list of its marks."""
-        told = {"answer": self.answer, "key": self.key, "seconds": self.seconds}
         marks = [mark.as_dict() for mark in self.marks]
-        return {**self.whole.as_dict(), **told, "marks": marks, "share": self.share, "looked": self.looked}
+        answer = {"answer": self.answer, "key": self.key}
+        return {**self.told.as_dict(), **answer, "marks": marks, "share": self.share, "looked": self.looked}
 
 
 class Pages:
@@ -118,14 +129,13 @@ class Pages:
         ``notes``: what to say beside the result.  ``always``: look into its parts also where the whole is marked.
         """
         started = time.perf_counter()
-        page = _Search(self, pixels, tuple(notes))
+        page = _Search(self, pixels, list(notes))
         page.read_whole()
         if always or not page.entire:
             page.read_parts()
         marks = tuple(page.marks())
-        return Page(
-            page.whole, marks, _covered(marks, pixels), _entire(marks, pixels), page.looked, _since(started)
-        )
+        share, entire = _covered(marks, pixels), _entire(marks, pixels)
+        return Page(page.outcome(), marks, share, entire, page.looked, round(time.perf_counter() - started, 3))
 
     def part(self, weight: float, stages: tuple[Stage, ...] | None = None) -> Detector:
         """The detector with a share of the error budget, by its own stages or by others; it shares what it knows."""
@@ -149,16 +159,25 @@ def _staged(stages: tuple[Stage, ...]) -> type[Detector]:
 class _Search:
     """One page on its way."""
 
-    def __init__(self, pages: Pages, pixels: NDArray[np.uint8], notes: tuple[str, ...]) -> None:
+    def __init__(self, pages: Pages, pixels: NDArray[np.uint8], notes: list[str]) -> None:
         self.pages, self.pixels, self.notes = pages, pixels, notes
         self.size = pages.detector.keyring.image_size
         self.looked, self.found = 0, list[Mark]()
+        self.failed: str | None = None
 
     def read_whole(self) -> None:
         """The picture as ever."""
-        window = Window.inside(self.pixels.shape[:2], self.size)
-        self.whole = _lower(self._read(self.pages.part(0.5), window, self.notes), 0.5)
-        self._keep(self.whole, window)
+        height, width = self.pixels.shape[:2]
+        image = fit(Image.fromarray(self.pixels), self.size, (width, height), self.notes)
+        found = self.pages.part(0.5)(np.asarray(image)[None], [self.notes])[0]
+        self.whole = _lower(found, 0.5)
+        self._keep(self.whole, Window.inside((height, width), self.size))
+
+    def outcome(self) -> Detection:
+        """The reading of the whole; a part that failed, where nothing was found, must not look like one without."""
+        if self.failed and self.whole.answer is Answer.NONE and not self.found:
+            return replace(self.whole, answer=Answer.NOT_ASSESSABLE, reason=self.failed)
+        return self.whole
 
     @property
     def entire(self) -> bool:
@@ -170,15 +189,17 @@ class _Search:
         most, posed = LOOKS[self.pages.effort]
         for rank, (box, weight) in enumerate(zip(boxes(self.pixels, most), weights(most), strict=False)):
             if all(shared(box, mark.box) < _SAME for mark in self.found):
-                self._part(box, weight, (_GIVEN, _NEAR, _POSED) if rank < posed else (_GIVEN, _NEAR))
+                self._part(box, weight, (_GIVEN, _NEAR, _SOUGHT) if rank < posed else (_GIVEN, _NEAR))
 
     def _part(self, box: Box, weight: float, stages: tuple[Stage, ...]) -> None:
         window = Window.around(box, self.size)
+        picture = window.cut(self.pixels)
+        if np.ptp(picture.reshape(-1, 3), axis=0).max() <= FLAT:
+            return
+        found = _lower(self.pages.part(weight, stages)(picture[None])[0], weight)
         self.looked += 1
-        self._keep(_lower(self._read(self.pages.part(weight, stages), window), weight), window)
-
-    def _read(self, detector: Detector, window: Window, notes: tuple[str, ...] = ()) -> Detection:
-        return detector(window.cut(self.pixels)[None], [notes])[0]
+        self.failed = self.failed or found.reason
+        self._keep(found, window)
 
     def _keep(self, found: Detection, window: Window) -> None:
         if found.answer in (Answer.KEY, Answer.KEYRING):
@@ -211,9 +232,7 @@ def _lower(found: Detection, weight: float) -> Detection:
     less = -math.log10(weight)
     levels = (min(0.0, level + less) for level in (found.log10_p, found.log10_p_keyring))
     by_class, by_keyring = levels
-    return replace(
-        found, log10_p=by_class, p_value=_p(by_class), log10_p_keyring=by_keyring, p_keyring=_p(by_keyring)
-    )
+    return replace(found, log10_p=by_class, p_value=_p(by_class), log10_p_keyring=by_keyring, p_keyring=_p(by_keyring))
 
 
 def _p(log10_p: float) -> float:
@@ -246,7 +265,3 @@ def _covered(marks: Sequence[Mark], pixels: NDArray[np.uint8], cells: int = 1000
         top, left, bottom, right = (round(side) for side in np.array(mark.box) / scale)
         mask[top:bottom, left:right] = True
     return round(float(mask.mean()), 4)
-
-
-def _since(started: float) -> float:
-    return round(time.perf_counter() - started, 3)

@@ -64,7 +64,11 @@ def mosaic(pictures: Sequence[Pictures], rng: np.random.Generator) -> Page:
     """A large picture and two small ones beside it."""
     height, width = pictures[0].shape[:2]
     ground = np.zeros((2 * height, 3 * width, 3), np.uint8)
-    boxes = [(0, 0, 2 * height, 2 * width), (0, 2 * width, height, 3 * width), (height, 2 * width, 2 * height, 3 * width)]
+    boxes = [
+        (0, 0, 2 * height, 2 * width),
+        (0, 2 * width, height, 3 * width),
+        (height, 2 * width, 2 * height, 3 * width),
+    ]
     return _laid(ground, pictures, boxes)
 
 
