@@ -105,9 +105,19 @@ class Page:
         if not self.entire:
             return replace(self.whole, seconds=self.seconds)
         mark = self.marks[0]
-        found = {name: getattr(mark, name) for name in ("answer", "key", "nonce", "log10_p", "log10_p_keyring")}
-        levels = {"p_value": _p(mark.log10_p), "p_keyring": _p(mark.log10_p_keyring)}
-        return replace(self.whole, **found, **levels, stage=mark.stage, reason=None, seconds=self.seconds)
+        return replace(
+            self.whole,
+            answer=mark.answer,
+            key=mark.key,
+            nonce=mark.nonce,
+            log10_p=mark.log10_p,
+            p_value=_p(mark.log10_p),
+            log10_p_keyring=mark.log10_p_keyring,
+            p_keyring=_p(mark.log10_p_keyring),
+            stage=mark.stage,
+            reason=None,
+            seconds=self.seconds,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Fields of the JSON line: the whole picture's, the answer for the page, and a list of its marks."""
