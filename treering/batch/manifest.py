@@ -78,8 +78,9 @@ class Manifest:
     ) -> None:
         """Write the picture, by ``write``, and its row: both or neither, now or when a kill is mended.
 
-        ``pixels``: uint8 ``[H, W, 3]``, as they will be read again.  ``evidence``: see :class:`Note`.  Raises ``TakenError`` where there is such a
-        picture or row and ``overwrite`` is not set, else ``InputError`` or whatever ``write`` raises.
+        ``pixels``: uint8 ``[H, W, 3]``, as they will be read again.  ``evidence``: see :class:`Note`.
+        Raises ``TakenError`` where there is such a picture or row and ``overwrite`` is not set, else ``InputError`` or
+        whatever ``write`` raises.
         """
         name = self._name(picture)
         with self._alone(picture) as handle:
@@ -163,14 +164,15 @@ class Manifest:
         except OSError:
             return
         try:
-            size, longest = os.fstat(handle).st_size, len(_text([CHECKED, note.row(CHECKED)]))
-            os.lseek(handle, max(size - longest, 0), os.SEEK_SET)
-            last = os.read(handle, longest).rpartition(b"\n")[-1]  # or the end of it, if it is too long to be ours
-            for header in (HEADER, CHECKED):
-                row = note.row(header)
-                ours = _text([header, row]) if len(last) == size else _text([row])
-                if last and ours.startswith(last):
-                    return files.truncate(handle, size - len(last))
+            size, start = os.fstat(handle).st_size, _text([CHECKED])
+            header = CHECKED if os.read(handle, len(start)) == start else note.header
+            row = note.row(header)
+            whole = _text([header, row])
+            os.lseek(handle, max(size - len(whole), 0), os.SEEK_SET)
+            last = os.read(handle, len(whole)).rpartition(b"\n")[-1]  # or the end of it, if it is too long to be ours
+            ours = whole if len(last) == size else _text([row])
+            if last and ours.startswith(last):
+                files.truncate(handle, size - len(last))
         finally:
             os.close(handle)
 
