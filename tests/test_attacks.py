@@ -230,6 +230,24 @@ def test_the_selections_are_of_attacks_and_strengths_that_there_are():
     assert [len(attacks.SETS[name]) for name in ("default", "tree-ring", "gaussian-shading")] == [13, 6, 9]
 
 
+def test_a_strength_between_two_steps_takes_more_of_them():
+    clock = attacks.regeneration.clock
+    assert [clock(strength) for strength in (0.02, 0.04, 0.3, 1.0)] == [50] * 4
+    assert [clock(strength) for strength in (0.01, 0.03, 0.05, 0.015)] == [100, 100, 100, 200]
+
+
+def test_a_palette_is_dithered_and_has_its_colours():
+    ramp = np.repeat(np.linspace(0, 255, 64).astype(np.uint8)[None, :, None], 32, 0).repeat(3, 2)
+    found = PIXELS["palette"](ramp, 4)
+    assert len(np.unique(found.reshape(-1, 3), axis=0)) <= 4
+    columns = found[..., 0].astype(float).mean(0)
+    assert np.abs(columns - ramp[0, :, 0])[8:-8].mean() < 15  # as an average the ramp is there; in bands it is not
+
+
+def test_another_autoencoder_is_for_its_attack_alone(run, no_model):
+    fails(run("a.png", "--name", "jpeg", "--autoencoder", "."), "--autoencoder is for the attack vae-other.", 2)
+
+
 def test_attacks_in_words():
     found = attacks.rows("jpeg:25, tree-ring,blur")
     assert [row.name for row in found[:3]] == ["jpeg:25", "rotation:75", "crop:0.75"]

@@ -68,7 +68,7 @@ def test_a_strong_picture_is_made_once(made):
 
 def test_remedies_stop_as_soon_as_one_is_strong(made):
     found = made([-3.0, -9.5])(RECIPE)
-    name = list(REMEDIES)[0]
+    name = next(iter(REMEDIES))
     assert (found.strong, found.remedy, found.made) == (True, name, 2)
     assert replace(found.recipe, nonce=None) == REMEDIES[name](RECIPE)
 

@@ -7,7 +7,8 @@ the papers' text; where a published implementation is known to be wrong, this on
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import InputError
@@ -32,12 +33,15 @@ ATTACKS: dict[str, Attack | Through] = {one.name: one for family in FAMILIES.val
 """All attacks by name."""
 
 
-def get(name: str, model: Callable[[], LatentModel]) -> Attack:
+def get(name: str, model: Callable[[], LatentModel], autoencoder: Path | None = None) -> Attack:
     """An attack by its name; ``model`` is asked for only where it is needed.
 
-    Raises ``InputError`` for an unknown name.
+    ``autoencoder``: folder of the one that :data:`~.regeneration.OTHER` goes through.  Raises ``InputError`` for an
+    unknown name, ``ModelError`` for a folder without an autoencoder.
     """
     found = named(name)
+    if autoencoder is not None and isinstance(found, Through) and name == regeneration.OTHER:
+        found = replace(found, function=regeneration.vae_of(autoencoder))
     return found.on(model()) if isinstance(found, Through) else found
 
 
@@ -140,7 +144,7 @@ SETS: dict[str, tuple[Row, ...]] = {
     "poses": tuple(row for name in (*(one.name for one in poses.ATTACKS), "mixed") for row in _ladder(name)),
     "formats": tuple(row for one in files.ATTACKS for row in _ladder(one.name)),
     "curves": (Row("none", 1, "none"), *(row for name in _ON_LADDERS for row in _ladder(name))),
-    "all": tuple(row for name in ATTACKS if name != "vae-other" for row in _ladder(name)),
+    "all": tuple(row for name in ATTACKS if name != regeneration.OTHER for row in _ladder(name)),
 }
 """Selections by name; ``all`` has every strength of every attack that needs nothing from elsewhere."""
 

@@ -6,6 +6,8 @@ Every picture goes through at the model's own size, and comes back at its own.  
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,11 @@ from ..common import Pictures
 from . import autoencoders
 from .attack import Through
 
+Function = Callable[[LatentModel, Pictures, float, np.random.Generator], Pictures]
+
+OTHER = "vae-other"
+"""The attack through an autoencoder that is not the model's."""
+
 STEPS, FINER = 50, 4
 """Steps of the sampler from pure noise, up to so many times as many for a strength that lies between two of them."""
 
@@ -33,8 +40,22 @@ def vae(model: LatentModel, picture: Pictures, times: float, rng: np.random.Gene
 
 
 def vae_other(model: LatentModel, picture: Pictures, times: float, rng: np.random.Generator) -> Pictures:
-    """So often through an autoencoder that is not the model's, with 8 bits in between."""
-    through, cell = autoencoders.other(), autoencoders.CELL
+    """So often through the autoencoder that the environment names, with 8 bits in between."""
+    return _through(autoencoders.other(), picture, times)
+
+
+def vae_of(folder: Path) -> Function:
+    """As :func:`vae_other`, through the autoencoder of this folder."""
+    loaded = autoencoders.load(folder)
+
+    def function(model: LatentModel, picture: Pictures, times: float, rng: np.random.Generator) -> Pictures:
+        return _through(loaded, picture, times)
+
+    return function
+
+
+def _through(through: autoencoders.Regenerate, picture: Pictures, times: float) -> Pictures:
+    cell = autoencoders.CELL
     height, width = (max(cell, round(side / cell) * cell) for side in picture.shape[:2])
     for _ in range(round(times)):
         picture = _picture(through(_tensor(picture, (height, width))), picture)
@@ -109,10 +130,10 @@ _TIMES, _NOISE = "times", "share of the sampler's way that is noised"
 ATTACKS = (
     Through("vae", (1, 2, 4), vae, meaning=_TIMES, low=0, high=100, whole=True),
     Through(
-        "vae-other",
+        OTHER,
         (1, 2, 4),
         vae_other,
-        meaning=f"{_TIMES} (needs ${autoencoders.VARIABLE})",
+        meaning=f"{_TIMES} (needs --autoencoder or ${autoencoders.VARIABLE})",
         low=0,
         high=100,
         whole=True,
