@@ -69,7 +69,7 @@ class Job:
     type=Named(),
     metavar="DIR",
     show_default="$TREERING_TAEF2",
-    help="For vae-other: folder of the autoencoder, that of TAEF2 (taef2.safetensors) or an AutoencoderKL of diffusers.",
+    help="For vae-other: folder of the autoencoder: TAEF2 (taef2.safetensors) or an AutoencoderKL of diffusers.",
 )
 @default_model_options
 @force_option("Overwrite a picture that exists.")

@@ -32,7 +32,8 @@ def other() -> Regenerate:
     folder = os.environ.get(VARIABLE)
     if not folder:
         raise InputError(
-            f"Set {VARIABLE} to the folder of another autoencoder, or name it with --autoencoder; see `treering attack --help`."
+            f"Set {VARIABLE} to the folder of another autoencoder, or name it with --autoencoder: see "
+            "`treering attack --help`."
         )
     return load(Path(folder))
 
