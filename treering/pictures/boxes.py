@@ -28,6 +28,7 @@ DRAWN, ISLANDS = 24, 8
 _FAR = 20  # levels from a page's colour
 _GAP = 0.01  # of the longer side: what is nearer than this is one island
 _LEAST = 0.003  # share of the picture that an island has
+_SHORTEST = 8  # pixels of a side
 _FLAT = 6.0  # levels of deviation within a box, or it is empty
 
 
@@ -41,7 +42,8 @@ def boxes(pixels: NDArray[np.uint8], most: int = 64) -> list[Box]:
     content = _content(small)
     found = [*rectangles(small, DRAWN), *_islands(small)]
     found += [cell for rows, columns in GRIDS for cell in _grid(content, rows, columns)]
-    lively = [box for box in distinct([whole, *found], 1 + len(found), 0.9)[1:] if not _empty(small, box)]
+    large = [box for box in found if min(box[2] - box[0], box[3] - box[1]) >= _SHORTEST]
+    lively = [box for box in distinct([whole, *large], 1 + len(large), 0.9)[1:] if not _empty(small, box)]
     return [_grown(box, factor, pixels) for box in lively[:most]]
 
 

@@ -76,8 +76,8 @@ def _least(pixels: NDArray[np.uint8]) -> int:
 def _brightness(pixels: NDArray[np.uint8]) -> Floats:
     """One value a pixel [H, W], with the weights of no known grey, so that colours of one brightness differ too."""
     red, green, blue = (pixels[..., i].astype(np.float32) for i in range(3))
-    mixed: Floats = 0.5 * red + 0.8 * green + 0.2 * blue
-    return mixed
+    half, most, little = np.float32(0.5), np.float32(0.8), np.float32(0.2)
+    return half * red + most * green + little * blue
 
 
 def _heights(values: Floats) -> Floats:
