@@ -22,7 +22,7 @@ from treering.reading.pages import Pages, weights
 from treering.research.collages import LAYOUTS
 from treering_cli.main import main
 
-SAMPLES = [np.asarray(Image.open(path)) for path in sorted(Path("samples").glob("*.png"))]
+SAMPLES = [np.asarray(Image.open(path)) for path in sorted((Path(__file__).parents[1] / "samples").glob("*.png"))]
 
 
 # ------------------------------------------------------------------------------------------- boxes
