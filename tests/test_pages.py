@@ -131,7 +131,7 @@ PLACES = {0: (0, 0, 256, 256), 1: (256, 0, 512, 256), 2: (256, 256, 512, 512)}
 @pytest.fixture
 def few(monkeypatch):
     """Pages of which few boxes are looked into."""
-    monkeypatch.setattr(pages, "LOOKS", dict.fromkeys(pages.LOOKS, (10, 0)))
+    monkeypatch.setattr(pages, "LOOKS", dict.fromkeys(pages.LOOKS, (16, 0)))
 
 
 def test_every_mark_of_a_grid_is_found_in_its_place(model, keyring, grid, few):
