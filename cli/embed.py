@@ -17,6 +17,7 @@ import click
 from treering.models import DEFAULT
 from treering.settings import Sampling
 
+from . import checks
 from .console import Failure, clear_line, emit, on_terminal, say, sentences, shown
 from .options import (
     Classes,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from treering.batch import Gallery
+    from treering.checking import Checked
     from treering.marks.keyring import Keyring
     from treering.models import LatentModel
 
@@ -45,7 +47,8 @@ if TYPE_CHECKING:
 class Job:
     """What is asked for, apart from the model and the keyring.
 
-    ``keys``: classes, of which each picture carries one; None for pictures without a mark.
+    ``keys``: classes, of which each picture carries one; None for pictures without a mark.  ``level``: the p-value that
+    pictures are to reach when they are read back; None where they are not.
     """
 
     keys: Sequence[int] | None
@@ -53,6 +56,7 @@ class Job:
     count: int
     seed: int
     sampling: Sampling
+    level: float | None = None
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,8 @@ class Picture:
     nonce: int | None = None
 
 
-Make = Callable[[Picture], "NDArray[Any]"]
-"""Makes one picture, uint8 ``[H, W, 3]``."""
+Make = Callable[[Picture], "tuple[NDArray[Any], Checked | None]"]
+"""Makes one picture, uint8 ``[H, W, 3]``, and says what reading it back has shown, if it was."""
 
 
 @click.command(short_help="Make pictures that carry the mark of a class.")
@@ -124,6 +128,7 @@ Make = Callable[[Picture], "NDArray[Any]"]
 @keyring_option
 @model_options
 @sampling
+@checks.check_options
 @force_option("Overwrite a picture that exists.")
 @json_option
 def command(
@@ -137,6 +142,7 @@ def command(
     keyring: Path | None,
     model: ModelChoice,
     sampling: Sampling,
+    level: float | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -152,7 +158,8 @@ def command(
     may write into one folder and one manifest. The next start mends what a kill left undone.
 
     \b
-    --json prints one object for each picture: file, prompt, seconds; with --manifest also key and seed.
+    --json prints one object for each picture: file, prompt, seconds; with --manifest also key and seed; with --check
+    also check: log10 p as it is and cut to half, stages, what was changed. The manifest has these columns then.
     Example: treering embed --key 2 --count 10 --output pictures
     """
     job = Job(
@@ -161,12 +168,15 @@ def command(
         count=_count(count, len(prompts)),
         seed=secrets.randbits(62) if seed is None else seed,
         sampling=sampling,
+        level=level,
     )
+    if level is not None and job.keys is None:
+        raise click.UsageError("--check reads the mark back, so it needs a class to mark with.")
     with sentences(interrupted="Interrupted; every picture that was named is complete."):
         ring = _keyring(job, keyring)
         gallery = _gallery(output, job.count, manifest, force)
         make, pictures = _prepare(job, ring, model)
-        _run(gallery, as_json, make, pictures)
+        _run(gallery, as_json, make, pictures, job.level)
 
 
 def _keys(key: int | None, keys: Sequence[int] | None) -> Sequence[int] | None:
@@ -263,13 +273,18 @@ def _caption(job: Job, model: LatentModel, i: int) -> str:
 
 
 def _marked(job: Job, model: LatentModel, keyring: Keyring) -> Make:
-    from treering import writing
+    from treering import checking
 
     keyring.check_fits(model)
-    steps, guidance = job.sampling.steps, job.sampling.guidance
+    checker = None if job.level is None else checking.Checker(model, keyring, job.level)
 
-    def make(one: Picture) -> NDArray[Any]:
-        return writing.embed(model, keyring, one.key, [one.prompt], one.seed, steps, guidance, one.nonce)[0]
+    def make(one: Picture) -> tuple[NDArray[Any], Checked | None]:
+        steps, guidance = job.sampling.steps, job.sampling.guidance
+        recipe = checking.Recipe(one.key or 0, one.prompt, one.seed, steps, guidance, one.nonce)
+        if checker is None:
+            return checking.make(model, keyring, recipe), None
+        checked = checker(recipe)
+        return checked.picture, checked
 
     return make
 
@@ -279,9 +294,9 @@ def _unmarked(job: Job, model: LatentModel) -> Make:
     from treering import writing
     from treering.marks.seeds import plain_noise
 
-    def make(one: Picture) -> NDArray[Any]:
+    def make(one: Picture) -> tuple[NDArray[Any], None]:
         noise = plain_noise(model.shape, one.seed)
-        return writing.generate(model, noise, [one.prompt], job.sampling.steps, job.sampling.guidance)[0]
+        return writing.generate(model, noise, [one.prompt], job.sampling.steps, job.sampling.guidance)[0], None
 
     return make
 
@@ -289,26 +304,32 @@ def _unmarked(job: Job, model: LatentModel) -> Make:
 # Work
 
 
-def _run(gallery: Gallery, as_json: bool, make: Make, pictures: Sequence[Picture]) -> None:
+def _run(gallery: Gallery, as_json: bool, make: Make, pictures: Sequence[Picture], level: float | None) -> None:
     bar = click.progressbar(length=len(pictures), file=sys.stderr, width=30, show_pos=True)
     with bar if on_terminal() and len(pictures) > 1 else nullcontext() as progress:
         for file, picture in zip(gallery.files, pictures, strict=True):
-            record = _one(gallery, make, picture, file)
+            record, checked = _one(gallery, make, picture, file)
             clear_line()
             _tell_mended(gallery)
-            _print(record, as_json)
+            _print(record, checked, as_json)
+            if checked and level is not None:
+                checks.warn(record["file"], checked, level)
             if progress:
                 progress.update(1)
 
 
-def _one(gallery: Gallery, make: Make, picture: Picture, file: Path) -> dict[str, Any]:
+def _one(gallery: Gallery, make: Make, picture: Picture, file: Path) -> tuple[dict[str, Any], Checked | None]:
     started = time.perf_counter()
-    file = gallery.add(make(picture), file, picture.key)
+    pixels, checked = make(picture)
+    file = gallery.add(pixels, file, picture.key, checks.cells(checked.evidence) if checked else "")
     record = {"file": str(file), "prompt": picture.prompt, "seconds": round(time.perf_counter() - started, 3)}
-    return record if gallery.manifest is None else record | {"key": picture.key, "seed": picture.seed}
+    if gallery.manifest is not None:
+        record |= {"key": picture.key, "seed": checked.recipe.seed if checked else picture.seed}
+    return record, checked
 
 
-def _print(record: dict[str, Any], as_json: bool) -> None:
+def _print(record: dict[str, Any], checked: Checked | None, as_json: bool) -> None:
     if as_json:
-        return emit(record)
-    click.echo(f"{shown(record['file'])}  {shown(record['prompt'])}  {record['seconds']:.1f} s")
+        return emit(record | ({"check": checked.as_dict()} if checked else {}))
+    told = checks.text(checked) if checked else ""
+    click.echo(f"{shown(record['file'])}  {shown(record['prompt'])}  {record['seconds']:.1f} s{told}")

@@ -12,6 +12,8 @@ STUDIES = {
     "patterns": (16, "patterns: evidence, diversity, what can be seen"),
     "accuracy": (500, "right class and false positives on fresh pictures"),
     "poses": (24, "which poses are found blind, and what that costs"),
+    "remedies": (24, "marked pictures that hold little evidence, and what helps them"),
+    "pages": (6, "marks on pages, collages and grids: how many are found, false ones, seconds"),
     "table": (6, "tables of up to a million marks: seconds, memory, and where the screen has the right one"),
     "null": (4, "whether p-values are uniform where there is no mark"),
     "speed": (1000, "seconds and memory of whole processes"),
