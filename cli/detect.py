@@ -29,6 +29,7 @@ from .terminal import standard_input
 
 if TYPE_CHECKING:
     from treering.batch import Detect
+    from treering.marks.names import Names
     from treering.reading import Detector
     from treering.reading.pages import Pages
     from treering.types import Detection
@@ -131,6 +132,20 @@ class _Reader:
         self.searched, self.reading, self.several, self.evidence = searched, reading, several, evidence
 
     @cached_property
+    def _names(self) -> dict[str, Names]:
+        from treering.marks import names
+
+        searched = self.searched
+        return {ring.id: names.load(path, ring) for path, ring in zip(searched.paths, searched.keyrings, strict=True)}
+
+    def name(self, result: Result) -> str | None:
+        """What the class that was found is called; None where it has no name."""
+        from treering.reading.pages import Page
+
+        found = result.told if isinstance(result, Page) else result
+        return self._names[found.keyring].of(result.key) if found.keyring in self._names else None
+
+    @cached_property
     def detector(self) -> Detector:
         keyring = self.searched.keyring
         return detector(self.searched.model.load(keyring.model), keyring, self.reading)
@@ -199,29 +214,31 @@ def _one(reader: _Reader, name: str, width: int, as_json: bool) -> Result | None
         if as_json:
             emit({"file": name, "error": str(error)})
         return None
+    called = reader.name(detection)
     if as_json:
-        emit({"file": name, **detection.as_dict()})
+        emit({"file": name, **detection.as_dict(), **({"name": called} if called else {})})
         return detection
-    for i, text in enumerate(_lines(detection)):
+    for i, text in enumerate(_lines(detection, called)):
         tell(f"{'' if i else shown(name):<{width}}  {text}")
     return detection
 
 
-def _lines(result: Result) -> Iterator[str]:
-    """A result for people: one line, or one for each mark of a page."""
+def _lines(result: Result, name: str | None) -> Iterator[str]:
+    """A result for people: one line, or one for each mark of a page; ``name``: of its class."""
     from treering.reading.pages import Page
 
     if not isinstance(result, Page):
-        yield line(result)
+        yield line(result, name)
     elif answer(result) == PARTS:
         yield from page_lines(result)
     else:
-        yield line(result.told)
+        yield line(result.told, name)
 
 
-def line(detection: Detection) -> str:
+def line(detection: Detection, name: str | None = None) -> str:
     """A detection for people."""
     found = detection.answer.value if detection.key is None else f"key {detection.key}"
+    found += f' "{shown(name)}"' if name else ""
     if detection.searched and detection.answer.value in ("key", "keyring"):
         found += f" of {shown(_whose(detection))}"
     log10_p = detection.log10_p_keyring if detection.answer.value == "keyring" else detection.log10_p

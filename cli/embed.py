@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,6 +174,7 @@ def command(
         raise click.UsageError("--check reads the mark back, so it needs a class to mark with.")
     with sentences(interrupted="Interrupted; every picture that was named is complete."):
         ring = _keyring(job, keyring)
+        job = _without_retired(job, ring, keyring)
         gallery = _gallery(output, job.count, manifest, force)
         make, pictures = _prepare(job, ring, model)
         _run(gallery, as_json, make, pictures, job.level)
@@ -243,6 +244,15 @@ def _keyring(job: Job, path: Path | None) -> Keyring | None:
     if job.keys is not None:
         _check_key(max(job.keys), keyring.classes if keyring else Keyring.classes)
     return keyring
+
+
+def _without_retired(job: Job, keyring: Keyring | None, path: Path | None) -> Job:
+    """Leave out classes that are not given out any more."""
+    from treering.marks import names
+
+    if keyring is None or job.keys is None:
+        return job
+    return replace(job, keys=names.load(path or user_keyring(), keyring).left(job.keys))
 
 
 def _check_key(key: int, classes: int) -> None:
