@@ -26,7 +26,12 @@ def classes_option(default: str) -> Decorator:
 
 def nonces_option(default: str) -> Decorator:
     """``--nonces N``, as :func:`classes_option`."""
-    return _count("--nonces", default, "How many different marks a class has; all of them are searched.")
+    return _count(
+        "--nonces",
+        default,
+        "How many different marks a class has, of which each picture gets one, so that pictures of a "
+        "class cannot simply be averaged; all of them are searched. 1: none of that.",
+    )
 
 
 def _count(name: str, default: str, what: str) -> Decorator:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from treering.errors import TreeringError
-from treering.marks.keyring import Keyring
+from treering.marks.keyring import MARKS, NONCES, Keyring, usual_nonces
 from treering.marks.patterns import KINDS, Kind, Pattern
 from treering.models import DEFAULT
 
@@ -93,7 +93,7 @@ Patterns:
     help="Where to write it.",
 )
 @classes_option(_usual(str(Keyring.classes), _own_classes))
-@nonces_option(str(Keyring.nonces))
+@nonces_option(f"{NONCES}, or fewer, so that classes times nonces are at most {MARKS}; 1 without --sync")
 @click.option("--pattern", type=click.Choice(tuple(KINDS)), default=_DEFAULT.kind, help="Kind of mark.")
 @click.option(
     "--channels",
@@ -146,10 +146,11 @@ def new(
     """As its help says, which lists the patterns."""
     named = output or user_keyring()
     old, path = _replaced(named, force), _target(named)
+    classes, mark = classes or _classes(KINDS[pattern]), _pattern(pattern, channels, noise_channels, rings, sync)
     keyring = Keyring.new(
-        pattern=_pattern(pattern, channels, noise_channels, rings, sync),
-        classes=classes or _classes(KINDS[pattern]),
-        nonces=nonces or Keyring.nonces,
+        pattern=mark,
+        classes=classes,
+        nonces=nonces or usual_nonces(classes, mark),
         public=public,
         **model_settings(model, download),
     )

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 import treering
 from treering.settings import Reading
 
 from .console import SOME_FAILED, Failure, complain, emit, on_terminal, say, sentences, shown
 from .options import (
+    FiniteRange,
     ModelChoice,
     Named,
     detector,
@@ -63,6 +65,14 @@ _COMPLAINTS = 20
     show_default="as many as go through the networks together",
     help="Pictures read at a time; results are saved after every batch.",
 )
+@click.option(
+    "--run-fpr",
+    type=FiniteRange(0, 1, min_open=True, max_open=True),
+    metavar="P",
+    show_default="each picture by itself: --fpr",
+    help="Bound the probability that any picture of the whole run is named falsely: each gets P divided by the number "
+    "of pictures as its --fpr. With more pictures all are read again.",
+)
 @keyring_option
 @model_options
 @reading_options
@@ -74,6 +84,7 @@ def command(
     labels: str | None,
     output: Path | None,
     batch: int | None,
+    run_fpr: float | None,
     keyring: Path | None,
     model: ModelChoice,
     reading: Reading,
@@ -99,10 +110,12 @@ def command(
 
         _check_places(output)
         items = _items(source, labels)
+        reading = _shared(ctx, reading, run_fpr, len(items))
         ring = _keyring(_folder(source), keyring)
         folder = output or _default_output(_folder(source))
         check_output(folder)
         summary = _verify(items, ring, model, reading, folder, batch)
+        summary = _bounded(summary, reading, run_fpr)
     _report(summary, ring, folder, as_json)
     ctx.exit(SOME_FAILED if summary.failed or summary.not_assessable else 0)
 
@@ -149,6 +162,26 @@ def _labelled(folder: Path, items: list[Item], labels: str | None) -> list[Item]
     if labels in (None, "none") or not items:
         return items
     return batch.labels_from_manifest(Path(labels or ""), items)
+
+
+def _shared(ctx: click.Context, reading: Reading, run_fpr: float | None, count: int) -> Reading:
+    """The reading with its part of the whole run's false-positive rate (Bonferroni)."""
+    if run_fpr is None:
+        return reading
+    if ctx.get_parameter_source("fpr") is not ParameterSource.DEFAULT:
+        raise click.UsageError("--fpr and --run-fpr exclude each other; give one of them.")
+    return dataclasses.replace(reading, fpr=run_fpr / count)
+
+
+def _bounded(summary: Summary, reading: Reading, run_fpr: float | None) -> Summary:
+    """The summary with what --run-fpr promises."""
+    if run_fpr is None:
+        return summary
+    sentence = (
+        f"The probability that any of these {summary.total} pictures is named falsely is at most {run_fpr:g}: each was "
+        f"named up to p = {reading.fpr:.3g}."
+    )
+    return dataclasses.replace(summary, notes=(*summary.notes, sentence))
 
 
 # With which keyring, and where to
