@@ -62,7 +62,9 @@ class Keyring:
     cell is wide, and ``sizes``, the pictures' heights and widths, the first being the default; where nothing is said,
     the latents of Stable Diffusion.  ``steps``: sampler steps of the reading.  ``model``: its name, or empty for a
     keyring that is not tied to one.  ``root``: of the commitment tree, hexadecimal, or empty.  ``derivation``: how
-    values come from the secret; 1 for keyrings made before there were nonces and sizes.
+    values come from the secret; 1 for keyrings made before there were nonces and sizes.  ``accepted``: share of all
+    secrets that would have been taken when this one was drawn (:mod:`treering.reading.flocks`), by which a detector
+    divides its p-values.
 
     ``shape`` ``(C, h, w)`` and ``image_size`` may be given in place of channels, factor and sizes.  Raises
     ``KeyringError`` for what cannot be.
@@ -81,6 +83,7 @@ class Keyring:
     public: bool = False
     root: str = ""
     derivation: int = 2
+    accepted: float = 1.0
 
     def __init__(
         self,
