@@ -14,6 +14,7 @@ STUDIES = {
     "poses": (24, "which poses are found blind, and what that costs"),
     "table": (6, "tables of up to a million marks: seconds, memory, and where the screen has the right one"),
     "null": (20, "whether scores are standard normal where there is no mark, in the tail: 10^7 a secret and picture"),
+    "averaging": (20, "many pictures of one key averaged: removed and forged, with nonces and without"),
     "flocks": (6, "flocks of pages that one secret names together, and what choosing the secret does about it"),
     "speed": (1000, "seconds and memory of whole processes"),
     "pictures": (200, "reading of pictures: the dearest files, damage that goes unnoticed, threads"),
