@@ -75,7 +75,7 @@ class _Reader:
         self.detect, self.keyring, self.strict, self.failed = detect, keyring, strict, 0
         self.seen: set[str] = set()
 
-    def __call__(self, item: Item) -> tuple[int | None, int, Noise | None]:
+    def __call__(self, item: Item) -> tuple[int | None, int, Noise | None] | None:
         from treering.batch import load
 
         one = load(item, self.keyring.image_size, self.seen, self.strict)
@@ -83,7 +83,7 @@ class _Reader:
             self.failed += 1
             complain(one.error)
         if one.picture is None:
-            return None, 0, None
+            return None
         self.seen.add(one.digest or "")
         picture = one.picture.pixels
         found = self.detect(picture[None])[0]

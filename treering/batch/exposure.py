@@ -27,8 +27,9 @@ FORGE, REMOVE = 5, 20
 
 Noise = NDArray[np.float32]
 Complexes = NDArray[np.complex128]
-Reader = Callable[[Any], tuple[int | None, int, Noise | None]]
-"""From a picture to its class (None: not named), its nonce, and its recovered noise (None: no use in an average)."""
+Reader = Callable[[Any], tuple[int | None, int, Noise | None] | None]
+"""From a picture to its class (None: not named), its nonce, and its recovered noise (None: no use in an average); None
+for what is no picture, or one that was there before."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,7 @@ def audit(keyring: Keyring, pictures: Iterable[Any], read: Reader, told: Callabl
     """All pictures, by a reader; ``told`` is called after each."""
     found = Audit(keyring)
     for picture in pictures:
-        found.add(*read(picture))
+        if (one := read(picture)) is not None:
+            found.add(*one)
         told()
     return found.exposure()
