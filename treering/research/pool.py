@@ -33,7 +33,7 @@ from .common import SECRET, Note, Pictures, words
 KEY = 0
 """The class of all marked pictures of a pool."""
 
-NONCES = 1 << 16
+NONCES = 1 << 20
 """Nonces of the pool's keyring: a picture of the set ``nonces`` has one of its own."""
 
 STEPS = 5

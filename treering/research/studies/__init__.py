@@ -15,6 +15,11 @@ STUDIES = {
     "table": (6, "tables of up to a million marks: seconds, memory, and where the screen has the right one"),
     "null": (20, "whether scores are standard normal where there is no mark, in the tail: 10^7 a secret and picture"),
     "averaging": (20, "many pictures of one key averaged: removed and forged, with nonces and without"),
+    "nonces": (3, "what nonces cost: decades of p, and seconds of a search, by the number of classes"),
+    "route": (
+        10,
+        "corrected p-values of the whole plan under wrong secrets: a picture's noise read once, 10 secrets each",
+    ),
     "imprinting": (4, "one marked picture and the model: its mark put on another picture, or taken off"),
     "spotting": (400, "whether a small network can tell marked pictures from unmarked ones"),
     "flocks": (6, "flocks of pages that one secret names together, and what choosing the secret does about it"),

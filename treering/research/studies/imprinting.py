@@ -1,9 +1,9 @@
 """One marked picture and the model: its mark put on another picture, or taken off, by optimisation.
 
-Reprompting: the noise that is recovered from a marked picture begins another one.  Imprinting: the latent of a picture
+Reprompting: the noise recovered from a marked picture begins another one.  Imprinting: the latent of a picture
 is moved until the noise recovered from it is that of a marked one; removal: until it is the opposite (Mueller et al.,
-Black-Box Forgery Attacks on Semantic Watermarks for Diffusion Models, CVPR 2025).  Here the attacker has the very model,
-which is the worst case.
+Black-Box Forgery Attacks on Semantic Watermarks for Diffusion Models, CVPR 2025).  Here the attacker has the model
+itself, which is the worst case.
 """
 
 from __future__ import annotations
