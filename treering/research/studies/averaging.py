@@ -16,7 +16,7 @@ from ...models import LatentModel
 from .. import averaging as tried
 from .. import scores
 from ..common import Note, fixed
-from ..pool import Pool
+from ..pool import STEPS, Pool
 
 LEVELS = (1, 5, 20, 100, 1000)
 """Pictures that are averaged."""
@@ -46,7 +46,7 @@ def averaging(model: LatentModel, keyring: Keyring, output: Path, count: int, no
     Rows are appended to ``averaging.jsonl``; a rerun with more pictures does what is new.
     """
     pool = Pool(model, output, note)
-    run = scores.run_of(model.fingerprint, pool.keyring.id, tried.TESTS, tried.VICTIMS, tried.STEPS)
+    run = scores.run_of(model.fingerprint, pool.keyring.id, tried.TESTS, tried.VICTIMS, STEPS)
     busy = f"Another study is writing to {output}; wait for its end or choose another folder."
     with files.locked(output, busy), files.Journal(output / "averaging.jsonl") as journal:
         rows = {_what(row): row for row in scores.rows_of(journal, run)}

@@ -98,7 +98,7 @@ class Attempt:
         adam = torch.optim.Adam([latent], RATE)
         for step in range(1, CHECKED[-1] + 1):
             adam.zero_grad()
-            ((self._noise(latent) - target) ** 2).mean().backward()
+            ((self._noise(latent) - target) ** 2).mean().backward()  # type: ignore[no-untyped-call]
             adam.step()
             if step in CHECKED:
                 yield step, writing.pictures(self.model, latent.detach())[0]

@@ -45,8 +45,8 @@ def nonces(model: LatentModel, keyring: Keyring, output: Path, count: int, note:
 
 def _row(model: LatentModel, noise: Noise, classes: int, many: int, count: int) -> list[str]:
     pattern = Pattern.synchronised()
-    size = {"image_size": model.image_size, "classes": classes, "nonces": many}
-    values = Values(Keyring(SECRET, pattern, model.shape, public=True, **size))
+    ring = Keyring(SECRET, pattern, model.shape, image_size=model.image_size, classes=classes, nonces=many)
+    values = Values(ring)
     started = time.process_time()
     if not values.small:
         values.__dict__["table"] = Table(values.keyring)  # made here, and not taken from the disk

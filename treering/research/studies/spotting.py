@@ -98,7 +98,7 @@ def train(pairs: Tensor, epochs: int = EPOCHS) -> nn.Module:
         for _ in range(epochs):
             for x, y in _batches(pairs):
                 adam.zero_grad()
-                nn.functional.binary_cross_entropy_with_logits(net(x)[:, 0], y).backward()
+                nn.functional.binary_cross_entropy_with_logits(net(x)[:, 0], y).backward()  # type: ignore[no-untyped-call]
                 adam.step()
                 schedule.step()
     return net.eval()
