@@ -147,16 +147,16 @@ def nonces_of(name: str, numbers: Sequence[int]) -> list[int]:
 # Pictures that share a nonce
 
 
-def band(pool: Pool, noises: NDArray[np.float32]) -> Floats:
-    """What recovered noises hold where marks of this pattern are written, less their mean, as unit vectors ``[N, D]``.
+def band(pool: Pool, noises: NDArray[np.float32], mean: NDArray[np.float32]) -> Floats:
+    """Phases of what recovered noises hold where marks of this pattern are written, as unit vectors ``[N, D]``.
 
-    The mean holds what all pictures have in common: the part that classes share, and what all pictures are like.
+    ``mean``: of pictures with many marks, which is taken away before: it holds what all pictures have in common, the
+    part that classes share and what pictures are like.  Phases, as content is strong where it is, and marks are even.
     """
-    found = fourier.coefficients(torch.from_numpy(noises), pool.keyring.cells()).numpy()
-    parts = np.concatenate([found.real, found.imag], 1)
-    parts = parts - parts.mean(0)
-    unit: Floats = parts / np.linalg.norm(parts, axis=1, keepdims=True)
-    return unit
+    found = fourier.coefficients(torch.from_numpy(noises - mean), pool.keyring.cells()).numpy()
+    unit = found / np.maximum(np.abs(found), 1e-9)
+    parts: Floats = np.concatenate([unit.real, unit.imag], 1) / math.sqrt(found.shape[1])
+    return parts
 
 
 def needed(nonces: int, group: int, rng: np.random.Generator, draws: int = 200) -> float:

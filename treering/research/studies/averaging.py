@@ -106,13 +106,10 @@ def _row(unit: tuple[int, str, str], rows: list[dict[str, Any]]) -> list[str]:
 
 def _pairs(pool: Pool, count: int) -> str:
     """How alike the noises of two pictures are that share a nonce, and of two that do not."""
-    both = np.concatenate([pool.noises("one", range(count)), pool.noises("nonces", range(count))])
-    unit = tried.band(pool, both)
-    alike = unit @ unit.T
-    upper = np.triu_indices(count, 1)
-    same, other = alike[:count, :count][upper], alike[count:, count:][upper]
-    deviation = float(other.std())
-    level = 4.75 * deviation  # one pair of a million that share nothing lies above
+    sets = [pool.noises(name, range(count)) for name in ("one", "nonces")]
+    mean, upper = sets[1].mean(0), np.triu_indices(count, 1)
+    same, other = ((unit @ unit.T)[upper] for unit in (tried.band(pool, noises, mean) for noises in sets))
+    level = float(np.median(other) + 4.75 * other.std())  # one pair of a million that share nothing lies above
     rows = [
         [
             what,
