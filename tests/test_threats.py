@@ -12,7 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from treering.batch import Item, Summary, alike, exposure
+from treering.batch import Summary, alike, exposure
 from treering.errors import InputError, KeyringError
 from treering.marks.keyring import NONCES, Keyring, plain_noise, usual_nonces
 from treering.marks.patterns import Pattern
@@ -140,23 +140,23 @@ def _picture(path: Path, seed: int, mirrored: bool = False) -> Path:
 def test_many_pictures_of_one_nonce_are_told(tmp_path: Path) -> None:
     paths = {f"{i}.png": _picture(tmp_path / f"{i}.png", i) for i in range(6)}
     same = [(name, 3, 17, name) for name in paths]
-    (group,) = alike.groups(same, paths, 64)
+    (group,) = alike.groups(same, paths.get, 64)
     assert (group.key, group.nonce, group.files, group.named) == (3, 17, tuple(paths), 6)
     assert "6 of the 6 different pictures named key 3 share the nonce 17 of 64" in group.sentence(64)
-    assert alike.groups(same, paths, 1) == []  # there is no other nonce
+    assert alike.groups(same, paths.get, 1) == []  # there is no other nonce
 
 
 def test_copies_are_one_picture(tmp_path: Path) -> None:
     paths = {f"{i}.png": _picture(tmp_path / f"{i}.png", 1, mirrored=i % 2 == 1) for i in range(6)}
-    assert alike.groups([(name, 3, 17, name) for name in paths], paths, 64) == []
-    assert alike.groups([(name, 3, 17, "the same bytes") for name in paths], paths, 64) == []
+    assert alike.groups([(name, 3, 17, name) for name in paths], paths.get, 64) == []
+    assert alike.groups([(name, 3, 17, "the same bytes") for name in paths], paths.get, 64) == []
 
 
 def test_nonces_that_were_drawn_are_hardly_ever_told() -> None:
     rng, told = np.random.default_rng(0), 0
     for _ in range(200):
         found = [(str(i), int(rng.integers(3)), int(rng.integers(16)), str(i)) for i in range(60)]
-        told += bool(alike.groups(found, {str(i): Path("nowhere") for i in range(60)}, 16))
+        told += bool(alike.groups(found, lambda name: None, 16))
     assert told <= 200 * alike.LEVEL + 4
 
 
@@ -166,11 +166,12 @@ def test_groups_come_from_the_lines_of_this_run(tmp_path: Path) -> None:
     lines.append(head | {"file": "0.png", "sha256": "f" * 64, "settings": "other"})
     journal = tmp_path / "results.jsonl"
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines) + "damaged\n")
-    items = [Item(_picture(tmp_path / f"{i}.png", i), f"{i}.png") for i in range(4)]
-    assert len(list(alike.named(journal, "s", {item.name for item in items}))) == 4
-    (sentence,) = alike.notes(journal, "s", items, 64)
-    assert "share the nonce 17" in sentence
-    assert alike.notes(journal, "s", items, 1) == []
+    for i in range(4):
+        _picture(tmp_path / f"{i}.png", i)
+    assert len(list(alike.named(journal, "s"))) == 5
+    (sentence,) = alike.notes(journal, "s", 64, lambda name: tmp_path / name)  # one of them is gone
+    assert "5 of the 5 different pictures named key 3 share the nonce 17" in sentence
+    assert alike.notes(journal, "s", 1, lambda name: None) == []
 
 
 # A whole run

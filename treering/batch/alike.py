@@ -9,7 +9,7 @@ withdrawn: what is told can only make a reader more careful, so it changes no p-
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from scipy import stats
 
 from ..errors import ImageError
 from ..pictures import images
-from .items import Item, Line
+from .items import Line
 from .journal import parse
 
 LEVEL = 0.01
@@ -28,6 +28,8 @@ LEVEL = 0.01
 
 TOLD = 5
 """Groups that are told one by one, and files that are named of each."""
+
+Where = Callable[[str], Path | None]
 
 _COPY, _SIDE = 0.95, 16
 
@@ -51,17 +53,20 @@ class Group:
         )
 
 
-def notes(journal: Path, settings: str, items: Sequence[Item], nonces: int) -> list[str]:
-    """Sentences on the groups of a run, from its journal; none where a class has one nonce."""
+def notes(journal: Path, settings: str, nonces: int, where: Where) -> list[str]:
+    """Sentences on the groups among the results with these settings; none where a class has one nonce.
+
+    ``where``: the file of a picture by its name in the results, None where it is not at hand.
+    """
     if nonces < 2:
         return []
-    found = groups(named(journal, settings, {item.name for item in items}), {i.name: i.path for i in items}, nonces)
+    found = groups(named(journal, settings), where, nonces)
     more = [f"{len(found) - TOLD} more groups of pictures share class and nonce."] if len(found) > TOLD else []
     return [group.sentence(nonces) for group in found[:TOLD]] + more
 
 
-def named(journal: Path, settings: str, names: set[str]) -> Iterator[tuple[str, int, int, str]]:
-    """File, class, nonce and digest of every picture of a run that was named."""
+def named(journal: Path, settings: str) -> Iterator[tuple[str, int, int, str]]:
+    """File, class, nonce and digest of every picture that was named with these settings."""
     with journal.open("rb") as lines:
         for data in lines:
             try:
@@ -69,11 +74,11 @@ def named(journal: Path, settings: str, names: set[str]) -> Iterator[tuple[str, 
                 key, nonce = line.get("key"), line.get("nonce")
             except (ValueError, KeyError, TypeError, RecursionError):
                 continue
-            if line["settings"] == settings and line["file"] in names and type(key) is int and type(nonce) is int:
+            if line["settings"] == settings and type(key) is int and type(nonce) is int:
                 yield line["file"], key, nonce, line["sha256"]
 
 
-def groups(found: Iterable[tuple[str, int, int, str]], paths: Mapping[str, Path], nonces: int) -> list[Group]:
+def groups(found: Iterable[tuple[str, int, int, str]], where: Where, nonces: int) -> list[Group]:
     """Groups beyond chance: the number of pictures with a nonce is binomial, corrected for all classes and nonces."""
     seen: set[str] = set()
     marks: dict[int, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
@@ -85,18 +90,18 @@ def groups(found: Iterable[tuple[str, int, int, str]], paths: Mapping[str, Path]
     return [
         Group(key, nonce, tuple(files), total)
         for key, own in sorted(marks.items())
-        for nonce, files, total in _unlikely(own, paths, nonces, tests)
+        for nonce, files, total in _unlikely(own, where, nonces, tests)
     ]
 
 
 def _unlikely(
-    own: Mapping[int, list[str]], paths: Mapping[str, Path], nonces: int, tests: int
+    own: Mapping[int, list[str]], where: Where, nonces: int, tests: int
 ) -> Iterator[tuple[int, list[str], int]]:
     counts = Counter({nonce: len(files) for nonce, files in own.items()})
     for nonce, files in sorted(own.items()):
         if _p(len(files), counts.total(), nonces) * tests > LEVEL:
             continue
-        different = _different([paths[file] for file in files], files)  # pictures are read only where there are many
+        different = _different([where(file) for file in files], files)  # pictures are read only where there are many
         total = counts.total() - len(files) + len(different)
         if _p(len(different), total, nonces) * tests <= LEVEL:
             yield nonce, different, total
@@ -110,12 +115,12 @@ def _p(count: int, total: int, nonces: int) -> float:
 # Copies
 
 
-def _different(paths: Sequence[Path], files: Sequence[str]) -> list[str]:
+def _different(paths: Sequence[Path | None], files: Sequence[str]) -> list[str]:
     """One file of all that are near-copies of each other, mirrored or turned by quarters too."""
     kept: list[NDArray[np.float64]] = []
     names: list[str] = []
     for path, file in zip(paths, files, strict=True):
-        small = thumbnail(path)
+        small = None if path is None else thumbnail(path)
         if small is None or all(alike(small, other) < _COPY for other in kept):
             names.append(file)
             if small is not None:

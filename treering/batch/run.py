@@ -175,7 +175,9 @@ def verify(
     with _opened(output) as journal:
         run = _Run(Results(journal, settings_id(whole)), detect, len(items), batch, size, strict, progress)
         run.all(items)
-        same = alike.notes(output / RESULTS, run.results.settings, items, _nonces(settings))
+        same = alike.notes(
+            output / RESULTS, run.results.settings, _nonces(settings), {item.name: item.path for item in items}.get
+        )
         return publish(_summary(run, time.perf_counter() - started, same), output, whole)
 
 
