@@ -14,7 +14,7 @@ from treering.marks.keyring import MARKS, NONCES, Keyring, usual_nonces
 from treering.marks.patterns import KINDS, Kind, Pattern
 from treering.models import DEFAULT
 
-from . import keys_change
+from . import keys_change, keys_evidence, keys_names
 from .console import Failure, say
 from .keyrings import classes_option, commas, model_and_pages, nonces_option, with_name
 from .keyrings import show as show_keyring
@@ -42,7 +42,10 @@ def command() -> None:
     """
 
 
-for _change in (keys_change.set_, keys_change.upgrade):
+for _change in (
+    *(keys_change.set_, keys_change.upgrade, keys_names.name, keys_names.retire, keys_names.list_),
+    *(keys_evidence.commit, keys_evidence.reveal, keys_evidence.signer),
+):
     command.add_command(_change)
 
 
