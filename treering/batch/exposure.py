@@ -22,8 +22,9 @@ from ..marks import fourier
 from ..marks.fourier import Cells
 from ..marks.keyring import Keyring
 
-FORGE, REMOVE = 5, 20
-"""Pictures of one mark from which, in the study, its average forged the class, and took it off pictures."""
+ENOUGH = 5
+"""Pictures of one mark from which its average forged the class in the study, and took it off pictures (at 17 dB PSNR;
+with twenty at 20 dB)."""
 
 Noise = NDArray[np.float32]
 Complexes = NDArray[np.complex128]
@@ -48,9 +49,7 @@ class Shared:
     @property
     def threat(self) -> str:
         """What they are enough for, in words; empty for nothing."""
-        if self.pictures >= REMOVE:
-            return "forge and remove"
-        return "forge" if self.pictures >= FORGE else ""
+        return "forge and remove" if self.pictures >= ENOUGH else ""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -76,9 +75,9 @@ class Exposure:
     def sentences(self) -> list[str]:
         """For people who know nothing of all this."""
         forged = sorted({one.key for one in self.shared if one.threat})
-        removed = sum(one.pictures for one in self.shared if one.pictures >= REMOVE)
-        told = [_forged(forged), _removed(removed), *_common(self.common, self.marked)]
-        if forged and self.nonces < REMOVE:
+        exposed = sum(one.pictures for one in self.shared if one.threat)
+        told = [_averaged(forged, exposed), *_common(self.common, self.marked)]
+        if forged and self.nonces == 1:
             told.append(
                 "A keyring with more nonces gives each picture a mark of its own: `treering keys new --nonces`."
             )
@@ -98,23 +97,20 @@ class Exposure:
         }
 
 
-def _forged(keys: Sequence[int]) -> str:
+def _averaged(keys: Sequence[int], exposed: int) -> str:
     if not keys:
-        return f"No mark is on {FORGE} of these pictures or more: no average of them forges a class or takes it off."
+        return f"No mark is on {ENOUGH} of these pictures or more: no average of them forges a class or takes it off."
     named = ", ".join(map(str, keys[:10])) + (", ..." if len(keys) > 10 else "")
     what = f"class {named}" if len(keys) == 1 else f"the classes {named}"
-    return f"Somebody who collects these pictures can forge {what} without the secret."
-
-
-def _removed(pictures: int) -> str:
-    if not pictures:
-        return "No mark can be taken off by an average."
-    return f"The mark can be taken off {pictures} of these pictures without the secret, at some loss of quality."
+    return (
+        f"Somebody who collects these pictures can, without the secret, forge {what}, and take the mark off {exposed} of "
+        "them at some loss of quality."
+    )
 
 
 def _common(shown: float, pictures: int) -> list[str]:
     """The common part tells the keyring and not the class, and it is on all pictures."""
-    if math.isnan(shown) or pictures < REMOVE:
+    if math.isnan(shown) or pictures < ENOUGH:
         return []
     return [
         "The part that all classes share can be forged too, as it is on every picture: then the answer is: this "
