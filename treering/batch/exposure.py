@@ -103,8 +103,8 @@ def _averaged(keys: Sequence[int], exposed: int) -> str:
     named = ", ".join(map(str, keys[:10])) + (", ..." if len(keys) > 10 else "")
     what = f"class {named}" if len(keys) == 1 else f"the classes {named}"
     return (
-        f"Somebody who collects these pictures can, without the secret, forge {what}, and take the mark off {exposed} of "
-        "them at some loss of quality."
+        f"Somebody who collects these pictures can, without the secret, forge {what}, and take the mark off {exposed} "
+        "of them at some loss of quality."
     )
 
 
