@@ -284,6 +284,7 @@ def test_scores_of_wrong_secrets_are_standard_normal_and_those_of_the_right_one_
     (right,) = scores.tails(noise, keyring, [SECRET], lattice)
     assert right.beyond[-1] > 0
     assert scores.tails(np.zeros_like(noise), keyring, [SECRET], lattice)[0].scores == 0
+    assert scores.tails(noise, keyring, [], lattice) == []  # a rerun that has nothing left to do
 
 
 def test_how_many_pictures_share_a_nonce() -> None:

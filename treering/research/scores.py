@@ -55,7 +55,7 @@ def secret(number: int, picture: str = "") -> bytes:
 
 def tails(noise: Noise, keyring: Keyring, secrets: Sequence[bytes], lattice: Lattice) -> list[Tail]:
     """For each secret, its scores on a noise ``[C, h, w]`` under all poses; a noise of zeros has none."""
-    if not noise.any():
+    if not noise.any() or not secrets:
         return [Tail(0, (0,) * len(LEVELS)) for _ in secrets]
     templates = [Values(keyring.with_secret(one)).sync_template for one in secrets]
     counts = np.zeros((len(secrets), len(LEVELS)), np.int64)

@@ -64,9 +64,12 @@ def _measure(
         for name, noise in pictures.items():
             numbers = [n for n in range(start, min(start + BLOCK, count)) if (name, n) not in rows]
             found = scores.tails(noise, keyring, [scores.secret(n, name) for n in numbers], lattice)
-            for n, tail in zip(numbers, found, strict=True):
-                rows[name, n] = {"run": run, "picture": name, "secret": n, "scores": tail.scores, "beyond": tail.beyond}
-            journal.append([json.dumps(rows[name, n]).encode() + b"\n" for n in numbers])
+            fresh = {
+                (name, n): {"run": run, "picture": name, "secret": n, "scores": tail.scores, "beyond": tail.beyond}
+                for n, tail in zip(numbers, found, strict=True)
+            }
+            journal.append([json.dumps(row).encode() + b"\n" for row in fresh.values()])
+            rows |= fresh
         note(f"secret {min(start + BLOCK, count)} of {count}")
 
 
