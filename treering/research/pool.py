@@ -8,9 +8,9 @@ that was recovered from it, by the encoder and a few steps of the sampler, as so
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -66,10 +66,11 @@ class Pool:
     """Sets of pictures of one model in a folder.
 
     ``plain``: unmarked.  ``one``: of one class and one nonce.  ``nonces``: of one class, each with a nonce of its own.
-    ``rings``: Tree-Ring's, of one key.
+    ``apart``: the same without a synchronisation part, so that they have nothing in common.  ``rings``: Tree-Ring's,
+    of one key.
     """
 
-    SETS = ("plain", "one", "nonces", "rings")
+    SETS = ("plain", "one", "nonces", "apart", "rings")
 
     def __init__(self, model: LatentModel, folder: Path, note: Note = lambda text: None) -> None:
         self.model, self.folder, self.note = model, folder / f"pool-{model.fingerprint}", note
@@ -137,6 +138,9 @@ class Pool:
             return plain_noise(self.model.shape, seed)
         if name == "rings":
             return rings(self.model).noise(KEY, seed)
+        if name == "apart":
+            alone = replace(self.keyring, pattern=replace(self.keyring.pattern, sync_share=0.0))
+            return alone.noise(KEY, seed, nonce=i + 1)
         return self.keyring.noise(KEY, seed, nonce=0 if name == "one" else i + 1)
 
     def recovered(self, picture: Pictures) -> Noise:
@@ -164,6 +168,3 @@ def _around(i: int) -> list[int]:
 def _grouped(numbers: Sequence[int]) -> Iterator[list[int]]:
     for start in dict.fromkeys(i - i % _GROUP for i in numbers):
         yield _around(start)
-
-
-Fill = Callable[[str, int], None]

@@ -28,7 +28,12 @@ WIDTHS = (24, 48, 96, 96)
 TESTED = 0.25
 """Share of the pairs that is kept for the test."""
 
-SETS = {"rings": "Tree-Ring's rings", "one": "treering, the same mark in all", "nonces": "treering, a nonce for each"}
+SETS = {
+    "rings": "Tree-Ring's rings",
+    "one": "treering, the same mark in all",
+    "nonces": "treering, a nonce for each",
+    "apart": "treering, a nonce for each and no synchronisation part",
+}
 HEADER = ("marks", "pairs trained on", "pairs tested", "right", "95 % interval", "right of the trained ones")
 
 
