@@ -14,20 +14,21 @@ import click
 from click.core import ParameterSource
 
 import treering
-from treering.settings import Reading
+from treering.settings import AUTO, Reading
 
 from .console import SOME_FAILED, Failure, complain, emit, on_terminal, say, sentences, shown
 from .options import (
     FiniteRange,
-    ModelChoice,
+    ModelChoices,
     Named,
     detector,
     json_option,
-    keyring_option,
     keyring_path,
-    model_options,
+    keyrings_option,
+    models_options,
     reading_options,
 )
+from .searched import Searched, names_of
 
 if TYPE_CHECKING:
     from treering.batch import Item, Progress, Summary
@@ -73,8 +74,8 @@ _COMPLAINTS = 20
     help="Bound the probability that any picture of the whole run is named falsely: each gets P divided by the number "
     "of pictures as its --fpr. With more pictures all are read again.",
 )
-@keyring_option
-@model_options
+@keyrings_option
+@models_options
 @reading_options
 @json_option
 @click.pass_context
@@ -85,8 +86,8 @@ def command(
     output: Path | None,
     batch: int | None,
     run_fpr: float | None,
-    keyring: Path | None,
-    model: ModelChoice,
+    keyrings: tuple[Path, ...],
+    models: ModelChoices,
     reading: Reading,
     as_json: bool,
 ) -> None:
@@ -102,6 +103,8 @@ def command(
 
     \b
     Manifest: a CSV file with the header file,key; files are relative to it, key is a number or none.
+    Where several keyrings are searched, a column keyring may say whose class it is, by the name of the keyring's
+    file; without it, a class is right whosesoever it is.
     --json prints one object: the summary. Exit code 3: some files could not be read, or are not
     assessable.
     """
@@ -109,14 +112,13 @@ def command(
         from treering.batch.run import check_output
 
         _check_places(output)
-        items = _items(source, labels)
+        items = _items(source, labels, names_of(keyrings) if len(keyrings) > 1 else ())
         reading = _shared(ctx, reading, run_fpr, len(items))
-        ring = _keyring(_folder(source), keyring)
+        searched = _searched(_folder(source), keyrings, models, reading)
         folder = output or _default_output(_folder(source))
         check_output(folder)
-        summary = _verify(items, ring, model, reading, folder, batch)
-        summary = _bounded(summary, reading, run_fpr)
-    _report(summary, ring, folder, as_json)
+        summary = _bounded(_verify(items, searched, reading, folder, batch), reading, run_fpr)
+    _report(summary, searched, folder, as_json)
     ctx.exit(SOME_FAILED if summary.failed or summary.not_assessable else 0)
 
 
@@ -132,12 +134,12 @@ def _folder(source: Path) -> Path:
     return source if source.is_dir() else source.parent
 
 
-def _items(source: Path, labels: str | None) -> list[Item]:
+def _items(source: Path, labels: str | None, keyrings: Sequence[str]) -> list[Item]:
     from treering import batch
     from treering.pictures import images
 
     if source.is_dir():
-        items = _labelled(source, batch.find(source), labels)
+        items = _labelled(source, batch.find(source), labels, keyrings)
     elif source.suffix.lower() in images.SUFFIXES and source.exists():
         raise Failure(f"{source} is a picture; read it with `treering detect {source}`.")
     elif not source.exists():
@@ -145,13 +147,13 @@ def _items(source: Path, labels: str | None) -> list[Item]:
     elif labels not in (None, str(source)):
         raise click.UsageError("A manifest has labels of its own; leave --labels out.")
     else:
-        items = batch.labels_from_manifest(source)
+        items = batch.labels_from_manifest(source, None, keyrings)
     if not items:
         raise Failure(f"There are no pictures in {source}.")
     return items
 
 
-def _labelled(folder: Path, items: list[Item], labels: str | None) -> list[Item]:
+def _labelled(folder: Path, items: list[Item], labels: str | None, keyrings: Sequence[str]) -> list[Item]:
     from treering import batch
 
     if labels is None and (folder / MANIFEST).is_file():
@@ -161,7 +163,7 @@ def _labelled(folder: Path, items: list[Item], labels: str | None) -> list[Item]
         return batch.labels_from_folders(items)
     if labels in (None, "none") or not items:
         return items
-    return batch.labels_from_manifest(Path(labels or ""), items)
+    return batch.labels_from_manifest(Path(labels or ""), items, keyrings)
 
 
 def _shared(ctx: click.Context, reading: Reading, run_fpr: float | None, count: int) -> Reading:
@@ -187,17 +189,15 @@ def _bounded(summary: Summary, reading: Reading, run_fpr: float | None) -> Summa
 # With which keyring, and where to
 
 
-def _keyring(folder: Path, given: Path | None) -> Keyring:
-    """The keyring named, else the user's own; that of the folder is used only if it is the one that is named.
+def _searched(folder: Path, given: Sequence[Path], models: ModelChoices, reading: Reading) -> Searched:
+    """The keyrings named, else the user's own; that of the folder is used only if it is one that is named.
 
     A folder from somebody else must not decide how it is checked.
     """
-    from treering.marks.keyring import Keyring
-
-    path, theirs = keyring_path(given), folder / KEYRING
-    if os.path.lexists(theirs) and os.path.realpath(theirs) != os.path.realpath(path):
+    paths, theirs = tuple(given) or (keyring_path(None),), folder / KEYRING
+    if os.path.lexists(theirs) and os.path.realpath(theirs) not in map(os.path.realpath, paths):
         say(f"The keyring {theirs} in the folder is not used; --keyring {theirs} uses it.")
-    return Keyring.load(path)
+    return Searched.load(paths, models, reading)
 
 
 def _default_output(folder: Path) -> Path:
@@ -214,40 +214,50 @@ def _default_output(folder: Path) -> Path:
 # The run
 
 
-def _verify(
-    items: Sequence[Item], keyring: Keyring, choice: ModelChoice, reading: Reading, output: Path, batch: int | None
-) -> Summary:
-    from treering.batch import verify
+def _verify(items: Sequence[Item], searched: Searched, reading: Reading, output: Path, batch: int | None) -> Summary:
+    from treering.batch import Detect, verify
 
-    model = choice.load(keyring.model)
-    read = detector(model, keyring, reading)
-    settings = _settings(keyring, model, choice, reading)
+    read: Detect
+    if searched.several:
+        read = searched.detectors(reading)
+        pairs = [(one.model, one.keyring) for one in read.all]
+    else:
+        model = searched.model.load(searched.keyring.model)
+        read, pairs = detector(model, searched.keyring, reading), [(model, searched.keyring)]
+    settings = _settings(pairs, searched, reading)
+    rows = max(model.batching.rows("detect") for model, _ in pairs)
     with _bar(len(items)) as progress:
         return verify(
             items,
             read,
             output,
             settings,
-            batch=batch or model.batching.rows("detect"),
-            size=keyring.image_size,
+            batch=batch or rows,
+            size=searched.size,
             progress=progress,
             strict=reading.strict,
         )
 
 
-def _settings(keyring: Keyring, model: LatentModel, choice: ModelChoice, reading: Reading) -> dict[str, Any]:
+def _settings(pairs: Sequence[tuple[LatentModel, Keyring]], searched: Searched, reading: Reading) -> dict[str, Any]:
     """All that a result depends on besides the picture."""
-    keys = keyring.as_dict()
     how = dataclasses.asdict(reading) | {"keys": _spans(reading.keys)}
+    what = [{"keyring": _identity(ring), "model": f"{model.name}:{model.fingerprint}"} for model, ring in pairs]
+    several = {"searched": what, "names": list(searched.names)}
     return {
         "treering": treering.__version__,
-        "keyring": {name: keys[name] for name in ("id", "classes", "nonces", "variants", "steps")},
-        "model": f"{model.name}:{model.fingerprint}",
-        "device": choice.device,
-        "dtype": choice.dtype,
-        "tf32": choice.tf32,
+        **(several if searched.several else what[0]),
+        "device": searched.models.device,
+        "dtype": next((model.chosen for model, _ in pairs if searched.models.dtype == AUTO), searched.models.dtype),
+        "tf32": searched.models.tf32,
         **how,
     }
+
+
+def _identity(keyring: Keyring) -> dict[str, Any]:
+    """What of a keyring decides on results."""
+    keys = keyring.as_dict()
+    return {name: keys[name] for name in ("id", "classes", "nonces", "variants", "steps")}
 
 
 def _spans(keys: Sequence[int] | None) -> str | None:
@@ -288,7 +298,7 @@ def _clock(seconds: float) -> str:
 # What came out
 
 
-def _report(summary: Summary, keyring: Keyring, output: Path, as_json: bool) -> None:
+def _report(summary: Summary, searched: Searched, output: Path, as_json: bool) -> None:
     for name, sentence in summary.failed[:_COMPLAINTS]:
         complain(sentence if name in sentence else f"{name}: {sentence}")
     if len(summary.failed) > _COMPLAINTS:
@@ -296,7 +306,9 @@ def _report(summary: Summary, keyring: Keyring, output: Path, as_json: bool) -> 
     for note in summary.notes:
         say(note)
     if as_json:
-        return emit({**summary.as_dict(), "keyring": keyring.id, "output": str(output)})
+        ids = [ring.id for ring in searched.keyrings]
+        which = {"keyrings": dict(zip(searched.names, ids, strict=True))} if searched.several else {"keyring": ids[0]}
+        return emit({**summary.as_dict(), **which, "output": str(output)})
     for line in _lines(summary):
         click.echo(line)
     click.echo(f"Results are in {shown(str(output))}")
@@ -319,5 +331,8 @@ def _lines(summary: Summary) -> Iterator[str]:
 
 def _name(found: Found) -> str:
     from treering import report
+    from treering.types import Key
 
-    return f"key {found}" if isinstance(found, int) else report.name(found)
+    if isinstance(found, int):
+        return f"key {found}"
+    return f"key {found.key} of {shown(found.keyring)}" if isinstance(found, Key) else report.name(found)
