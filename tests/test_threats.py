@@ -180,7 +180,7 @@ def test_groups_come_from_the_lines_of_this_run(tmp_path: Path) -> None:
 def _verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *arguments: str):
     seen = {}
 
-    def run(items, keyring, choice, reading, output, batch):
+    def run(items, searched, reading, output, batch):
         seen["fpr"] = reading.fpr
         return Summary(len(items), len(items), 0, 0, (), {None: len(items)}, None, "s", 0.0)
 
