@@ -265,10 +265,11 @@ def _check_key(key: int, classes: int) -> None:
 
 def _first_keyring(model: LatentModel) -> Keyring:
     from treering.marks import keyring_file
-    from treering.marks.keyring import Keyring
+
+    from .keyrings import own_keyring
 
     path = user_keyring()
-    keyring, made = keyring_file.create_or_load(path, lambda: Keyring.for_model(model))
+    keyring, made = keyring_file.create_or_load(path, lambda: own_keyring(model))
     if made:
         say(f"Made your keyring {path}; keep it safe and secret, because marks cannot be read without it.")
     return keyring
