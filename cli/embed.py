@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from treering.batch import Gallery
     from treering.marks.keyring import Keyring
-    from treering.models import LatentModel
+    from treering.models import Model
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,7 @@ def _check_key(key: int, classes: int) -> None:
         )
 
 
-def _first_keyring(model: LatentModel) -> Keyring:
+def _first_keyring(model: Model) -> Keyring:
     from treering.marks import keyring_file
     from treering.marks.keyring import Keyring
 
@@ -254,7 +254,7 @@ def _first_keyring(model: LatentModel) -> Keyring:
     return keyring
 
 
-def _caption(job: Job, model: LatentModel, i: int) -> str:
+def _caption(job: Job, model: Model, i: int) -> str:
     if job.prompts:
         return job.prompts[i % len(job.prompts)]
     if model.captions is None:
@@ -262,7 +262,7 @@ def _caption(job: Job, model: LatentModel, i: int) -> str:
     return model.captions(job.seed + i)
 
 
-def _marked(job: Job, model: LatentModel, keyring: Keyring) -> Make:
+def _marked(job: Job, model: Model, keyring: Keyring) -> Make:
     from treering import writing
 
     keyring.check_fits(model)
@@ -274,7 +274,7 @@ def _marked(job: Job, model: LatentModel, keyring: Keyring) -> Make:
     return make
 
 
-def _unmarked(job: Job, model: LatentModel) -> Make:
+def _unmarked(job: Job, model: Model) -> Make:
     """Needs no keyring: nothing of it goes into the picture."""
     from treering import writing
     from treering.marks.seeds import plain_noise

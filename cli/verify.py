@@ -30,7 +30,7 @@ from .options import (
 if TYPE_CHECKING:
     from treering.batch import Item, Progress, Summary
     from treering.marks.keyring import Keyring
-    from treering.models import LatentModel
+    from treering.models import Model
     from treering.types import Found
 
 MANIFEST, KEYRING = "manifest.csv", "keyring.json"
@@ -202,7 +202,7 @@ def _verify(
         )
 
 
-def _settings(keyring: Keyring, model: LatentModel, choice: ModelChoice, reading: Reading) -> dict[str, Any]:
+def _settings(keyring: Keyring, model: Model, choice: ModelChoice, reading: Reading) -> dict[str, Any]:
     """All that a result depends on besides the picture."""
     keys = keyring.as_dict()
     how = dataclasses.asdict(reading) | {"keys": _spans(reading.keys)}
@@ -210,7 +210,7 @@ def _settings(keyring: Keyring, model: LatentModel, choice: ModelChoice, reading
         "treering": treering.__version__,
         "keyring": {name: keys[name] for name in ("id", "classes", "nonces", "variants", "steps")},
         "model": f"{model.name}:{model.fingerprint}",
-        "device": choice.device,
+        "device": str(model.device) if choice.device == "auto" else choice.device,
         "dtype": choice.dtype,
         "tf32": choice.tf32,
         **how,

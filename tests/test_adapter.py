@@ -51,7 +51,7 @@ def test_noise_comes_back_and_a_mark_is_read(kind: str) -> None:
     with quiet():
         latent = model.sample(noise, prompt, STEPS, **call)
         one = model.recover(latent, prompt, STEPS, **call)
-        found = model.invert(latent, prompt, STEPS, evaluations=8, **call)
+        found = model.recovered(latent, prompt, STEPS, evaluations=8, **call)
     assert latent.shape == noise.shape and latent.dtype == torch.float32
     error = (found.value - noise).square().mean().sqrt()
     assert error <= 1e-3
@@ -295,7 +295,7 @@ def test_what_is_no_picture_maker_is_refused_in_one_sentence() -> None:
     with pytest.raises(ModelError, match="takes no initial noise"):
         PipelineModel(Bare())
     _, model, prompt, call = made("U-Net, DDIM")
-    with pytest.raises(InputError, match="2 prompts for 1 samples"):
+    with pytest.raises(InputError, match="2 prompts for 1 pictures"):
         model.sample(noise_of("U-Net, DDIM"), [prompt] * 2, 2, **call)
     with quiet(), pytest.raises(ModelError, match="has latents of 4x16x16 at 32x32 pixels, not 4x8x8"):
         model.recover(torch.zeros(1, 4, 8, 8), "", 2, height=32, width=32)

@@ -212,7 +212,7 @@ def test_unknown_method():
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("/nowhere", "/nowhere is not a Stable Diffusion pipeline folder"),
+        ("/nowhere", "/nowhere is not a pipeline folder"),
         ("someone/some-model-that-is-not-here", "is not in the local cache; --download fetches it"),
     ],
 )

@@ -10,19 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import inversion
 from .errors import InputError
 from .marks.keyring import Keyring
 from .marks.seeds import draw_marks as draw_marks
 from .marks.seeds import plain_noise
-from .models import LatentModel
-from .models.schedule import probe
+from .models import Model
 from .pictures import images
 from .settings import GUIDANCE, STEPS
 
 
 def embed(
-    model: LatentModel,
+    model: Model,
     keyring: Keyring,
     key: int | None,
     prompts: Sequence[str] | str,
@@ -58,21 +56,21 @@ def _noise(keyring: Keyring, key: int, seed: int, count: int, nonce: int | None)
 
 
 def generate(
-    model: LatentModel, noise: Tensor, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE
+    model: Model, noise: Tensor, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE
 ) -> NDArray[np.uint8]:
     """Noise ``[B, C, h, w]`` to pictures uint8 ``[B, H, W, 3]``."""
     return pictures(model, latents(model, noise, prompts, steps, guidance))
 
 
 def latents(
-    model: LatentModel, noise: Tensor, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE
+    model: Model, noise: Tensor, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE
 ) -> Tensor:
     """Noise to latents, both ``[B, C, h, w]``, by the model's sampler."""
     if len(prompts) != len(noise):
         raise InputError(f"There are {len(prompts)} prompts for {len(noise)} pictures.")
-    return inversion.sample(probe(model.scheduler(), steps), model.denoiser(prompts, guidance), noise.to(model.device))
+    return model.sample(noise, prompts, steps=steps, guidance=guidance)
 
 
-def pictures(model: LatentModel, latent: Tensor) -> NDArray[np.uint8]:
+def pictures(model: Model, latent: Tensor) -> NDArray[np.uint8]:
     """Latents ``[B, C, h, w]`` to pictures uint8 ``[B, H, W, 3]``."""
     return images.to_bytes(model.decode(latent).cpu().numpy())

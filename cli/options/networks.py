@@ -14,7 +14,7 @@ from treering.settings import DTYPES, Networks
 from .common import Decorator, apply
 
 if TYPE_CHECKING:
-    from treering.models import LatentModel
+    from treering.models import LatentModel, Model
 
 
 def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -26,13 +26,19 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
 class ModelChoice(Networks):
     """A model that is not loaded yet; ``name`` is None where the keyring decides."""
 
-    def load(self, otherwise: str = "") -> LatentModel:
+    def load(self, otherwise: str = "") -> Model:
         """Load it; where none was named the model ``otherwise``, and where that is empty the default one."""
         from treering import models
 
         model = models.load(self.name or otherwise or DEFAULT, self.device, self.dtype, self.download)
         model.tf32 = self.tf32
         return model
+
+    def load_latent_model(self) -> LatentModel:
+        """Load it, for what takes a model apart."""
+        from treering import models
+
+        return models.taken_apart(self.load())
 
 
 def model_options(function: Callable[..., Any], default: str = "the keyring's model") -> Callable[..., Any]:
@@ -59,14 +65,16 @@ def name_options(default: str) -> tuple[Decorator, ...]:
             metavar="NAME",
             callback=_not_empty,
             show_default=default,
-            help=f"`{DEFAULT}`, a Stable Diffusion pipeline folder, or a hub id such as owner/name.",
+            help=f"`{DEFAULT}`, the folder of a diffusers pipeline, or a hub id such as owner/name.",
         ),
         click.option("--download", is_flag=True, help="Fetch a hub model that is not in the local cache."),
     )
 
 
 _RUNNING: tuple[Decorator, ...] = (
-    click.option("--device", default="cpu", metavar="NAME", help="Where the networks run: cpu, cuda, cuda:1, ..."),
+    click.option(
+        "--device", default="cpu", metavar="NAME", help="Where the networks run: cpu, cuda, cuda:1, mps, or auto."
+    ),
     click.option("--dtype", type=click.Choice(DTYPES), default=DTYPES[0], help="Number type of the networks."),
     click.option("--tf32", is_flag=True, help="Let a GPU round float32 to TF32: faster, and no longer exact."),
 )

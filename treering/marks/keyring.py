@@ -41,9 +41,17 @@ _PATTERN = Pattern()
 class Fits(Protocol):
     """What a keyring asks of a model: its name, latent ``(C, h, w)`` and picture ``(H, W)``."""
 
-    name: str
-    shape: Shape
-    image_size: Size
+    @property
+    def name(self) -> str:
+        """As it was asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Latent ``(C, h, w)``."""
+
+    @property
+    def image_size(self) -> Size:
+        """Height and width in pixels."""
 
 
 @dataclass(frozen=True, init=False)
@@ -79,7 +87,7 @@ class Keyring:
         self,
         secret: bytes,
         pattern: Pattern = _PATTERN,
-        shape: Shape | None = None,
+        shape: tuple[int, ...] | None = None,
         *,
         image_size: Size | None = None,
         **settings: Any,
@@ -122,7 +130,7 @@ class Keyring:
 
     @classmethod
     def for_model(cls, model: Fits, **settings: Any) -> Keyring:
-        """A fresh keyring that fits a ``treering.models.LatentModel``."""
+        """A fresh keyring that fits a ``treering.models.Model``."""
         return cls.new(shape=model.shape, image_size=model.image_size, model=model.name, **settings)
 
     def with_secret(self, secret: bytes) -> Keyring:

@@ -18,7 +18,7 @@ from .. import inversion
 from ..errors import InputError
 from ..inversion import DecoderInversion
 from ..marks.keyring import Keyring
-from ..models import LatentModel
+from ..models import Model
 from ..pictures import images
 from ..settings import METHOD
 from ..settings import Reading as Settings
@@ -42,7 +42,7 @@ class Detector:
 
     def __init__(
         self,
-        model: LatentModel,
+        model: Model,
         keyring: Keyring,
         settings: Settings | None = None,
         *,

@@ -158,10 +158,10 @@ def _study(request: Request, listener: Listener) -> Result:
 def _marked(networks: Networks) -> tuple[Any, Any]:
     """The model, and a keyring of public secret for it."""
     from ..marks.keyring import Keyring
-    from ..models import load
+    from ..models import load_latent_model
     from ..models.demo import NAME
     from .common import SECRET
 
-    model = load(networks.name or NAME, networks.device, networks.dtype, networks.download)
+    model = load_latent_model(networks.name or NAME, networks.device, networks.dtype, networks.download)
     # Values as in version 1, so that tables measured before there was a second one can be made again.
     return model, Keyring(SECRET, shape=model.shape, image_size=model.image_size, public=True, derivation=1)
