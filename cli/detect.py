@@ -119,7 +119,7 @@ class _Reader:
             raise ImageError(f"{name} is a folder; check it with `treering verify {name}`.")
         source = _standard_input() if name == "-" else Path(name)
         label = "Standard input" if name == "-" else name
-        picture = images.read(source, self.keyring.image_size, label, strict=self.reading.strict)
+        picture = images.read(source, self.keyring.sizes, label, strict=self.reading.strict)
         return self.detector(picture.pixels[None], [picture.notes])[0]
 
 

@@ -24,6 +24,7 @@ from .options import (
     ModelChoice,
     Named,
     NamedFile,
+    OneSize,
     Seed,
     force_option,
     json_option,
@@ -45,7 +46,8 @@ if TYPE_CHECKING:
 class Job:
     """What is asked for, apart from the model and the keyring.
 
-    ``keys``: classes, of which each picture carries one; None for pictures without a mark.
+    ``keys``: classes, of which each picture carries one; None for pictures without a mark.  ``size``: height and
+    width, None for the keyring's first or the model's own.
     """
 
     keys: Sequence[int] | None
@@ -53,6 +55,7 @@ class Job:
     count: int
     seed: int
     sampling: Sampling
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,13 @@ Make = Callable[[Picture], "NDArray[Any]"]
     "find and remove the mark.",
 )
 @click.option(
+    "--size",
+    type=OneSize(),
+    metavar="WxH",
+    show_default="the keyring's first",
+    help="Width and height of the pictures: one of the keyring's sizes, which `treering keys set --sizes` changes.",
+)
+@click.option(
     "--output",
     type=Named(),
     default=Path("."),
@@ -132,6 +142,7 @@ def command(
     prompts: tuple[str, ...],
     count: int | None,
     seed: int | None,
+    size: tuple[int, int] | None,
     output: Path,
     manifest: Path | None,
     keyring: Path | None,
@@ -161,6 +172,7 @@ def command(
         count=_count(count, len(prompts)),
         seed=secrets.randbits(62) if seed is None else seed,
         sampling=sampling,
+        size=size,
     )
     with sentences(interrupted="Interrupted; every picture that was named is complete."):
         ring = _keyring(job, keyring)
@@ -265,11 +277,11 @@ def _caption(job: Job, model: Model, i: int) -> str:
 def _marked(job: Job, model: Model, keyring: Keyring) -> Make:
     from treering import writing
 
-    keyring.check_fits(model)
+    keyring.check_fits(model, job.size)
     steps, guidance = job.sampling.steps, job.sampling.guidance
 
     def make(one: Picture) -> NDArray[Any]:
-        return writing.embed(model, keyring, one.key, [one.prompt], one.seed, steps, guidance, one.nonce)[0]
+        return writing.embed(model, keyring, one.key, [one.prompt], one.seed, steps, guidance, one.nonce, job.size)[0]
 
     return make
 
@@ -280,7 +292,7 @@ def _unmarked(job: Job, model: Model) -> Make:
     from treering.marks.seeds import plain_noise
 
     def make(one: Picture) -> NDArray[Any]:
-        noise = plain_noise(model.shape, one.seed)
+        noise = plain_noise(model.noise_shape(job.size), one.seed)
         return writing.generate(model, noise, [one.prompt], job.sampling.steps, job.sampling.guidance)[0]
 
     return make

@@ -196,7 +196,7 @@ def _verify(
             output,
             settings,
             batch=batch or model.batching.rows("detect"),
-            size=keyring.image_size,
+            size=keyring.sizes if len(keyring.sizes) > 1 else keyring.image_size,
             progress=progress,
             strict=reading.strict,
         )

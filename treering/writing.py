@@ -28,31 +28,35 @@ def embed(
     steps: int = STEPS,
     guidance: float = GUIDANCE,
     nonce: int | None = None,
+    size: tuple[int, int] | None = None,
 ) -> NDArray[np.uint8]:
     """Make one picture a prompt, marked with class ``key`` (None: unmarked): uint8 ``[B, H, W, 3]``.
 
     Picture i depends on ``seed + i`` and its prompt alone, not on the others.  Without a seed the
     operating system gives one: pictures of one seed and key begin from the same noise.  ``nonce``: which mark of the
-    class; None draws one for each picture, at random, from its seed (:func:`draw_marks` tells which).
+    class; None draws one for each picture, at random, from its seed (:func:`draw_marks` tells which).  ``size``:
+    height and width, one of the keyring's sizes (None: its first).
     """
-    keyring.check_fits(model)
+    keyring.check_fits(model, size)
     prompts = [prompts] if isinstance(prompts, str) else prompts
     seed = secrets.randbits(62) if seed is None else seed
     if not prompts:
         raise InputError("At least one prompt is needed; it may be empty.")
     if key is None:
-        noise = plain_noise(keyring.shape, seed, len(prompts))
+        noise = plain_noise(keyring.shape_of(size), seed, len(prompts))
     else:
-        noise = _noise(keyring, key, seed, len(prompts), nonce)
+        noise = _noise(keyring, key, seed, len(prompts), nonce, size)
     return generate(model, noise, prompts, steps, guidance)
 
 
-def _noise(keyring: Keyring, key: int, seed: int, count: int, nonce: int | None) -> Tensor:
+def _noise(
+    keyring: Keyring, key: int, seed: int, count: int, nonce: int | None, size: tuple[int, int] | None
+) -> Tensor:
     """Marked noise ``[count, C, h, w]``, each with its own nonce unless one is named."""
     if nonce is not None or keyring.nonces == 1:
-        return keyring.noise(key, seed, count, nonce or 0)
+        return keyring.noise(key, seed, count, nonce or 0, size)
     marks = draw_marks(keyring, [key], count, seed)
-    return torch.cat([keyring.noise(key, seed + i, nonce=one) for i, (_, one) in enumerate(marks)])
+    return torch.cat([keyring.noise(key, seed + i, nonce=one, size=size) for i, (_, one) in enumerate(marks)])
 
 
 def generate(

@@ -10,7 +10,21 @@ from .keyrings import KEYRING_VARIABLE, keyring_option, keyring_path, user_keyri
 from .networks import ModelChoice, default_model_options, model_options, name_options
 from .reading import decoder_inversion, detector, inversion_options, reading_options
 from .sampling import sampling
-from .types import Budgets, Channels, Classes, FiniteRange, Key, Named, NamedFile, ParamType, Rings, Seed, whole
+from .types import (
+    Budgets,
+    Channels,
+    Classes,
+    FiniteRange,
+    Key,
+    Named,
+    NamedFile,
+    OneSize,
+    ParamType,
+    Rings,
+    Seed,
+    Sizes,
+    whole,
+)
 
 __all__ = [
     "KEYRING_VARIABLE",
@@ -22,9 +36,11 @@ __all__ = [
     "ModelChoice",
     "Named",
     "NamedFile",
+    "OneSize",
     "ParamType",
     "Rings",
     "Seed",
+    "Sizes",
     "apply",
     "decoder_inversion",
     "default_model_options",

@@ -24,7 +24,7 @@ from ..errors import InputError
 from .ahead import ahead
 from .items import FIGURE, RESULTS, Detect, Item, Label, Line
 from .journal import Results, found, is_ours, settings_id
-from .lines import Loaded, lines, load
+from .lines import Loaded, Size, lines, load
 from .summary import Pairs, Summary, confusion, counts, publish
 
 
@@ -54,7 +54,7 @@ class _Run:
         detect: Detect,
         total: int,
         batch: int,
-        size: tuple[int, int] | None,
+        size: Size | Sequence[Size] | None,
         strict: bool,
         progress: Callable[[Progress], None] | None,
     ) -> None:
@@ -153,7 +153,7 @@ def verify(
     output: Path,
     settings: Mapping[str, Any],
     batch: int = 8,
-    size: tuple[int, int] | None = None,
+    size: Size | Sequence[Size] | None = None,
     progress: Callable[[Progress], None] | None = None,
     strict: bool = False,
 ) -> Summary:
@@ -161,7 +161,7 @@ def verify(
 
     ``settings``: all that a result depends on besides the picture, for JSON; with ``size`` they decide
     which earlier results count.  ``batch``: pictures a call of ``detect`` at most; as many again are read meanwhile.
-    ``size``: (height, width) to which pictures are brought; None: as they are.  ``strict``: damaged files are failed
+    ``size``: (height, width) to which pictures are brought, or several to choose from; None: as they are.  ``strict``: damaged files are failed
     lines.  Writes ``results.jsonl`` as it goes and, at the end, ``summary.json`` and, if labels are known,
     ``confusion.md`` and ``confusion.png``.  A picture that cannot be read is a line with an error, not an end.  Raises
     ``InputError`` if ``output`` cannot be used; what ``detect`` raises is not caught.

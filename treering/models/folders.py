@@ -112,6 +112,24 @@ def _part(kind: str, own: Any, place: Path, dtype: torch.dtype) -> Any:
 
 def network(kind: Any, place: Path, dtype: torch.dtype = torch.float32, **options: Any) -> Any:
     """A network with its weights; all of them must be there."""
+    kept = getattr(kind, "_keep_in_fp32_modules", None) if kind.__module__.startswith("diffusers") else None
+    if kept:  # for such networks diffusers needs a further package, which does no more than this
+        plain = type(kind.__name__, (kind,), {"_keep_in_fp32_modules": None, "__module__": kind.__module__})
+        loaded = _complete(plain, place, torch.float32, **options)
+        loaded.__class__ = kind
+        return _cast(loaded, dtype, kept)
+    return _complete(kind, place, dtype, **options)
+
+
+def _cast(loaded: Any, dtype: torch.dtype, kept: list[str]) -> Any:
+    """All but the parts that are to stay in float32 in another number type."""
+    for name, value in (*loaded.named_parameters(), *loaded.named_buffers()):
+        if value.is_floating_point() and not set(kept) & set(name.split(".")):
+            value.data = value.data.to(dtype)
+    return loaded
+
+
+def _complete(kind: Any, place: Path, dtype: torch.dtype, **options: Any) -> Any:
     loaded, info = kind.from_pretrained(
         place, use_safetensors=True, local_files_only=True, torch_dtype=dtype, output_loading_info=True, **options
     )

@@ -35,6 +35,8 @@ CODE = frozenset((".py", ".pyc", ".so", ".dll", ".dylib", ".pyd"))
 ADAPTERS = ("adapter_config.json", "adapter_model.safetensors")
 """Files that a library would add to the networks by itself."""
 _REMOTE = ("auto_map", "trust_remote_code", "custom_pipelines", "custom_pipeline")
+_ENDLESS = ("lambda_min_clipped",)
+"""Settings that schedulers write as minus infinity for no limit."""
 _ATTENTION = ("attn_implementation", "_attn_implementation", "_attn_implementation_internal")
 
 KINDS = {
@@ -216,6 +218,8 @@ def _check_numbers(name: str, value: Any, key: str = "") -> None:
     elif isinstance(value, list):
         for content in value:
             _check_numbers(name, content, key)
+    elif key in _ENDLESS and value == -math.inf:
+        return
     elif (isinstance(value, float) and not math.isfinite(value)) or (isinstance(value, int) and abs(value) > LARGEST):
         raise ModelError(f"{name}: {printable(key)} is {printable(value)}, which no model needs.")
 

@@ -24,6 +24,7 @@ from ..settings import METHOD
 from ..settings import Reading as Settings
 from ..types import Answer, Detection, Match, Solution
 from . import plan as plans
+from . import sizes
 from .assessable import failure, one_colour
 from .plan import EFFORTS, Outcome
 from .record import Done, Finding, Reading
@@ -58,6 +59,7 @@ class Detector:
         keyring.check_classes(self.settings.keys)
         self.plan = method if isinstance(method, DecoderInversion) else _inversion(self.settings)
         self.tools = Tools(model, keyring, self.settings, self.plan)
+        self._tools = {keyring.image_size: self.tools}
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -86,17 +88,18 @@ class Detector:
     # -------------------------------------------------------------------------------------- answers
 
     def __call__(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
-        """One result a picture uint8 ``[B, H, W, 3]``; it does not depend on the others.
+        """One result a picture uint8 ``[B, H, W, 3]`` of one of the keyring's sizes; it does not depend on the others.
 
         ``notes``: what to say beside each result.  On a GPU several pictures go through the networks
         together: then they are independent up to rounding.
         """
-        wanted = (*self.keyring.image_size, 3)
-        if np.ndim(pictures) != 4 or tuple(pictures.shape[1:]) != wanted or pictures.dtype != np.uint8:
-            given = f"{pictures.dtype} {list(pictures.shape)}"
+        wanted = [(height, width, 3) for height, width in self.keyring.sizes]
+        if np.ndim(pictures) != 4 or tuple(pictures.shape[1:]) not in wanted or pictures.dtype != np.uint8:
+            given, shapes = f"{pictures.dtype} {list(pictures.shape)}", (f"[B, {h}, {w}, 3]" for h, w, _ in wanted)
+            how = "image_size" if len(wanted) == 1 else "sizes"
             raise InputError(
-                f"Pictures must be uint8 [B, {wanted[0]}, {wanted[1]}, 3], not {given}; "
-                "images.read(path, keyring.image_size) makes them fit."
+                f"Pictures must be uint8 {' or '.join(shapes)}, not {given}; "
+                f"images.read(path, keyring.{how}) makes them fit."
             )
         rows = self.model.batching.rows("detect")
         results: list[Detection] = []
@@ -105,12 +108,12 @@ class Detector:
         return results
 
     def _detect(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]]) -> list[Detection]:
-        started = time.perf_counter()
-        readings = [self.tools.reading(picture) for picture in pictures]
+        started, tools = time.perf_counter(), self.tools_for(pictures.shape[1:3])
+        readings = [tools.reading(picture) for picture in pictures]
         lively = [reading for reading in readings if not one_colour(reading)]
         first = self.stages[0]
         if lively and isinstance(first, Given):  # the one stage that every picture goes through
-            self.tools.prepare(lively, first.method, first.count(self.tools))
+            tools.prepare(lively, first.method, first.count(tools))
         together = (time.perf_counter() - started) / len(pictures)
         return [
             self._one(reading, together, tuple(notes[i]) if i < len(notes) else ())
@@ -121,8 +124,38 @@ class Detector:
         started = time.perf_counter()
         if why := one_colour(reading):
             return self._result(reading, _NOTHING, round(before, 3), notes, why)
-        found = plans.run(self.stages, reading, self.tools, self.settings.fpr, self.every)
-        return self._result(reading, found, round(before + time.perf_counter() - started, 3), notes)
+        found, ratio = self._read(reading)
+        return self._result(reading, found, round(before + time.perf_counter() - started, 3), notes, ratio=ratio)
+
+    def tools_for(self, size: Sequence[int]) -> Tools:
+        """What pictures of one of the keyring's sizes are read with."""
+        height, width = size
+        if (height, width) not in self._tools:
+            self.keyring.check_fits(self.model, (height, width))
+            ring = replace(self.keyring, sizes=((height, width),))
+            self._tools[height, width] = Tools(self.model, ring, self.settings, self.plan)
+        return self._tools[height, width]
+
+    def _read(self, reading: Reading) -> tuple[Outcome, float]:
+        """A picture in every size that it may have been made in, and width by height of the one that decided."""
+        given, fpr = reading.picture.shape[:2], self.settings.fpr
+        tried = sizes.fitting(self.keyring.sizes, (given[0], given[1]))
+        best: Outcome | None = None
+        ratio = 1.0
+        for size in tried:
+            tools = self.tools_for(size)
+            here = reading if size == given else tools.reading(sizes.resized(reading.picture, size))
+            found = plans.run(self.stages, here, tools, fpr / len(tried), self.every)
+            if here is not reading:
+                sizes.absorb(reading, here, size)
+            found = sizes.shared(found, len(tried))
+            if best is None or found.log10_class < best.log10_class:
+                ratio = tools.ratio
+            best = found if best is None else sizes.best(best, found)
+            if best.log10_class <= math.log10(fpr) and not self.every:
+                break
+        assert best is not None
+        return best, ratio
 
     def _answer(self, reading: Reading, found: Outcome) -> tuple[Answer, str | None]:
         limit = math.log10(self.settings.fpr)
@@ -134,7 +167,13 @@ class Detector:
         return (Answer.NOT_ASSESSABLE, why) if why else (Answer.NONE, None)
 
     def _result(
-        self, reading: Reading, found: Outcome, seconds: float, notes: tuple[str, ...], flat: str | None = None
+        self,
+        reading: Reading,
+        found: Outcome,
+        seconds: float,
+        notes: tuple[str, ...],
+        flat: str | None = None,
+        ratio: float = 1.0,
     ) -> Detection:
         answer, why = (Answer.NOT_ASSESSABLE, flat) if flat else self._answer(reading, found)
         decided = found.by_keyring if answer is Answer.KEYRING else found.by_class
@@ -159,7 +198,7 @@ class Detector:
             log10_p_keyring=found.log10_keyring,
             effort=self.settings.way,
             stage=decided.stage,
-            pose=_pose(decided.finding.pose, self.tools.ratio) if answer in _FOUND else None,
+            pose=_pose(decided.finding.pose, ratio) if answer in _FOUND else None,
             box=decided.finding.box if answer in _FOUND else None,
             stages=tuple(one.as_dict() for one in reading.done),
             nonce=match.nonce if answer is Answer.KEY else None,
