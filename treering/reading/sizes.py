@@ -35,8 +35,8 @@ def resized(picture: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
 def shared(found: Outcome, count: int) -> Outcome:
     """An outcome that had one of ``count`` equal shares."""
     more = math.log10(count)
-    levels = (min(NOTHING, level + more) for level in (found.log10_class, found.log10_keyring))
-    return Outcome(*levels, found.by_class, found.by_keyring)
+    by_class, by_keyring = (min(NOTHING, level + more) for level in (found.log10_class, found.log10_keyring))
+    return Outcome(by_class, by_keyring, found.by_class, found.by_keyring)
 
 
 def best(first: Outcome, second: Outcome) -> Outcome:
