@@ -40,6 +40,7 @@ _WITHOUT_MODEL = {
     "kills": set[str](),
     "families": set[str](),
     "sizes": {"device"},
+    "pipelines": {"device"},
 }
 """Studies that bring what they measure along, and what they let choose."""
 
@@ -148,7 +149,7 @@ def _study(request: Request, listener: Listener) -> Result:
         table = study(*_marked(request.networks), folder, count, listener.note)
     elif request.name == "families":
         table = study(folder, count, listener.note)
-    elif request.name == "sizes":
+    elif request.name in ("sizes", "pipelines"):
         table = study(folder, request.networks.device, count, listener.note)
     else:
         table = study(folder, count)
