@@ -17,6 +17,7 @@ from treering.models.adapter import PipelineModel
 from treering.models.hub import quiet
 from treering.models.loading import resolved
 from treering.research.families.own import build
+from treering.types import Answer
 
 DEMO = "demo"
 KINDS = (
@@ -192,3 +193,31 @@ def test_sizes_that_are_not_the_keyrings_are_refused(model: Any, many: treering.
     odd = treering.Keyring(bytes(32), many.pattern, shape=(4, 32, 32), sizes=((256, 256), (264, 264)))
     with pytest.raises(InputError, match="sides are multiples of 32 pixels"):
         treering.embed(model, odd, 1, ["hills"], size=(264, 264))
+
+
+# ------------------------------------------------------------------------------------------ what cannot be read
+
+
+def test_a_sampler_that_cannot_be_inverted_is_a_reason_not_an_end(
+    model: Any, keyring: Any, pictures: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diffusers import DDIMScheduler
+
+    wrong = DDIMScheduler.from_config(model.scheduler().config, clip_sample=True)
+    monkeypatch.setattr(model, "_scheduler", wrong)
+    monkeypatch.setattr(model, "_schedules", {})
+    found = treering.Detector(model, keyring)(np.stack([pictures[2], pictures[0]]))
+    assert [one.answer for one in found] == [Answer.NOT_ASSESSABLE] * 2
+    assert found[0].reason and "cannot be inverted with the setting clip_sample=True" in found[0].reason
+
+
+@pytest.mark.parametrize("name", ["SDXL", "FLUX.1"])
+def test_tiny_pipelines_of_published_shapes_can_be_measured(name: str) -> None:
+    from treering.research.published_pipelines import SHAPES, random_pipeline
+    from treering.research.studies.pipelines import _calls
+
+    assert len(SHAPES) == 5
+    pipe = random_pipeline(name, "cpu", torch.float32, tiny=True)
+    with quiet():
+        done = {what: call() for what, call in _calls(pipe, name, 64, 1)}
+    assert len(done) == 6 and all(torch.isfinite(one).all() for one in done.values() if isinstance(one, torch.Tensor))

@@ -164,8 +164,7 @@ def verify(
     ``size``: (height, width) to which pictures are brought, or several to choose from; None: as they are.  ``strict``:
     damaged files are failed lines.  Writes ``results.jsonl`` as it goes and, at the end, ``summary.json`` and, if
     labels are known, ``confusion.md`` and ``confusion.png``.  A picture that cannot be read is a line with an error,
-    not an end.  Raises
-    ``InputError`` if ``output`` cannot be used; what ``detect`` raises is not caught.
+    not an end.  Raises ``InputError`` if ``output`` cannot be used; what ``detect`` raises is not caught.
     """
     started = time.perf_counter()
     if batch < 1:

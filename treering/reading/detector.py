@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import inversion
-from ..errors import InputError
+from ..errors import InputError, SamplerError
 from ..inversion import DecoderInversion
 from ..marks.keyring import Keyring
 from ..models import Model
@@ -113,7 +114,8 @@ class Detector:
         lively = [reading for reading in readings if not one_colour(reading)]
         first = self.stages[0]
         if lively and isinstance(first, Given):  # the one stage that every picture goes through
-            tools.prepare(lively, first.method, first.count(tools))
+            with contextlib.suppress(SamplerError):  # which every picture then meets by itself
+                tools.prepare(lively, first.method, first.count(tools))
         together = (time.perf_counter() - started) / len(pictures)
         return [
             self._one(reading, together, tuple(notes[i]) if i < len(notes) else ())
@@ -124,7 +126,10 @@ class Detector:
         started = time.perf_counter()
         if why := one_colour(reading):
             return self._result(reading, _NOTHING, round(before, 3), notes, why)
-        found, ratio = self._read(reading)
+        try:
+            found, ratio = self._read(reading)
+        except SamplerError as error:  # nothing can be said of any picture with this model, and a run goes on
+            return self._result(reading, _NOTHING, round(before, 3), notes, str(error))
         return self._result(reading, found, round(before + time.perf_counter() - started, 3), notes, ratio=ratio)
 
     def tools_for(self, size: Sequence[int]) -> Tools:

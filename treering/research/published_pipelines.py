@@ -87,12 +87,12 @@ def _three(at: At) -> Any:
     from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
 
     heads, layers = (2, 1) if at.tiny else (24, 24)
-    transformer = at.make(
-        SD3Transformer2DModel, sample_size=8 if at.tiny else 128, patch_size=2, in_channels=16, out_channels=16,
-        num_layers=layers, attention_head_dim=64, num_attention_heads=heads, caption_projection_dim=64 * heads, joint_attention_dim=4096,
-        pooled_projection_dim=2048, pos_embed_max_size=384, qk_norm="rms_norm",
-        dual_attention_layers=() if at.tiny else tuple(range(13)),
-    )  # fmt: skip
+    sizes = {"sample_size": 8 if at.tiny else 128, "patch_size": 2, "in_channels": 16, "out_channels": 16}
+    widths = {"attention_head_dim": 64, "num_attention_heads": heads, "caption_projection_dim": 64 * heads}
+    text = {"joint_attention_dim": 4096, "pooled_projection_dim": 2048, "pos_embed_max_size": 384}
+    twice = () if at.tiny else tuple(range(13))
+    more = {"qk_norm": "rms_norm", "dual_attention_layers": twice, "num_layers": layers}
+    transformer = at.make(SD3Transformer2DModel, **sizes, **widths, **text, **more)
     vae = _vae(16, at, shift_factor=0.0609, scaling_factor=1.5305, use_quant_conv=False, use_post_quant_conv=False)
     clips = own.clip(768, projection=True, out=768, tokens=_TOKENS), own.clip(1280, True, 1280, _TOKENS)
     words = [own.tokenizer(_TOKENS) for _ in range(3)]

@@ -17,6 +17,7 @@ from ...models.hub import quiet
 from ...reading import Detector
 from ..common import Note, draw, fixed, write_table
 
+Pair = tuple[Callable[[], Any], Callable[[], Any]]
 HEADER = ("what", "own way, s", "pipeline called, s", "median of the ratios")
 
 
@@ -33,7 +34,7 @@ def paths(model: LatentModel, keyring: Keyring, output: Path, count: int, note: 
     return write_table(output / "paths.md", HEADER, rows)
 
 
-def _calls(own: LatentModel, called: PipelineModel, keyring: Keyring) -> dict[str, tuple[Callable[[], Any], ...]]:
+def _calls(own: LatentModel, called: PipelineModel, keyring: Keyring) -> dict[str, Pair]:
     latent, picture = draw(own, keyring.noise(1, 1), 1)
     pixels = own.decode(latent).clamp(-1, 1)
     readers = [Detector(model, keyring, effort="fast") for model in (own, called)]
