@@ -399,7 +399,7 @@ def test_canary() -> None:
 
 
 def test_canary_of_all_pipelines() -> None:
-    """What the adapter takes for granted of calls, asked of every pipeline that diffusers ships, without building one."""
+    """What the adapter takes for granted of calls, asked of every pipeline that diffusers ships; none is built."""
     import diffusers
 
     names = [name for name in dir(diffusers) if name.endswith("Pipeline") and name != "DiffusionPipeline"]
