@@ -161,7 +161,7 @@ SIZES = ((256, 256), (192, 320), (320, 320))
 @pytest.fixture(scope="module")
 def many() -> treering.Keyring:
     pattern = treering.Pattern(inner=4, outer=11, sync_share=0.75)
-    return treering.Keyring(bytes(range(32)), pattern, shape=(4, 32, 32), sizes=SIZES, classes=50)
+    return treering.Keyring(bytes(range(32)), pattern, channels=4, sizes=SIZES, classes=50)
 
 
 @pytest.mark.parametrize("size", SIZES[1:])
@@ -190,7 +190,7 @@ def test_sizes_that_are_not_the_keyrings_are_refused(model: Any, many: treering.
         treering.embed(model, many, 1, ["hills"], size=(128, 128))
     with pytest.raises(InputError, match=r"uint8 \[B, 256, 256, 3\] or \[B, 192, 320, 3\] or"):
         treering.Detector(model, many)(np.zeros((1, 64, 64, 3), np.uint8))
-    odd = treering.Keyring(bytes(32), many.pattern, shape=(4, 32, 32), sizes=((256, 256), (264, 264)))
+    odd = treering.Keyring(bytes(32), many.pattern, channels=4, sizes=((256, 256), (264, 264)))
     with pytest.raises(InputError, match="sides are multiples of 32 pixels"):
         treering.embed(model, odd, 1, ["hills"], size=(264, 264))
 

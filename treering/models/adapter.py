@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ ROWS = 8
 """Samples that go through the networks together on an accelerator, as long as memory allows; one on a CPU."""
 
 Prompts = Sequence[str] | str
+T = TypeVar("T")
 
 
 class PipelineModel:
@@ -157,8 +158,6 @@ class PipelineModel:
         """Powers of two up to what goes through the denoiser together."""
         return [1 << i for i in range(self.batching.rows("denoiser").bit_length())]
 
-    # ---------------------------------------------------------------------------------- noise and latents
-
     def noise_shape(self, size: tuple[int, int] | None = None, frames: int | None = None) -> Shape:
         """Shape of one noise, ``(C, h, w)`` or ``(C, F, h, w)``, for a picture of ``size`` (height, width) in pixels.
 
@@ -196,11 +195,11 @@ class PipelineModel:
         plan = self.plan(found, steps, call)
         plan.response.check_deterministic()
 
-        def group(rows: Tensor, texts: list[str] | str) -> Tensor:
+        def group(rows: Tensor, texts: list[str] | str, which: Tensor) -> tuple[Tensor, None]:
             watch = Exact(start=plan.init * found.to_looped(rows)) if self.caller.half else Watch()
-            return self._forwards(found, rows, texts, watch, steps, guidance, call)
+            return self._forwards(found, rows, texts, watch, steps, guidance, call), None
 
-        return self._together(found, noise, prompts, guidance, group)
+        return self._together(found, noise, prompts, guidance, group)[0]
 
     @torch.no_grad()
     def _forwards(
@@ -248,13 +247,13 @@ class PipelineModel:
         in :meth:`sample`.  Raises ``SamplerError`` where the sampler cannot be inverted.
         """
         found = self._layouts.of(latent, call)
-        plan, ends = self._planner.for_reading(found, steps, call), list[Found]()
+        plan = self._planner.for_reading(found, steps, call)
 
-        def group(rows: Tensor, texts: list[str] | str) -> Tensor:
-            ends.append(self._backwards(found, plan, rows, texts, (steps, guidance, evaluations), method, call))
-            return found.from_looped(ends[-1].value) / plan.init
+        def group(rows: Tensor, texts: list[str] | str, which: Tensor) -> tuple[Tensor, Found]:
+            end = self._backwards(found, plan, rows, texts, (steps, guidance, evaluations), method, call)
+            return found.from_looped(end.value) / plan.init, end
 
-        value = self._together(found, latent, prompts, guidance, group)
+        value, ends = self._together(found, latent, prompts, guidance, group)
         residual = torch.cat([end.residual for end in ends]) if ends else value.new_zeros(0)
         count = torch.full((len(latent),), len(plan.response.a) * evaluations)
         statuses = tuple(status for end in ends for status in end.status)
@@ -290,22 +289,30 @@ class PipelineModel:
         batch: Tensor,
         prompts: Prompts,
         guidance: float | None,
-        group: Callable[[Tensor, list[str] | str], Tensor],
-    ) -> Tensor:
-        """``group`` of samples and prompts, as many as go through the networks together."""
+        group: Callable[[Tensor, list[str] | str, Tensor], tuple[Tensor, T]],
+    ) -> tuple[Tensor, list[T]]:
+        """``group`` of samples, prompts and their places, as many as go through the networks together.
+
+        Answers the tensors as one, and what came with each.
+        """
         texts = [prompts] * len(batch) if isinstance(prompts, str) else list(prompts)
         if len(texts) != len(batch):
             raise InputError(f"There are {len(texts)} prompts for {len(batch)} pictures.")
 
+        ends = list[T]()
+
         def work(rows: Tensor, which: Tensor) -> Tensor:
-            done = list[Tensor]()
+            done = list[tuple[Tensor, T]]()
             for part in self._parts(found, len(rows)):
                 some = [texts[i] or self.caller.empty for i in which[part].tolist()]
-                done.append(group(rows[part].to(self.device), some[0] if len(some) == 1 else some))
-            return torch.cat(done)
+                done.append(group(rows[part].to(self.device), some[0] if len(some) == 1 else some, which[part]))
+            ends.extend(end for _, end in done)  # all or none: where memory runs out, the same rows come again
+            return torch.cat([value for value, _ in done])
 
+        if not texts:
+            return batch, ends
         passes = 1 if guidance == 1.0 else 2
-        return self.batching.run("denoiser", work, batch, torch.arange(len(batch)), passes=passes) if texts else batch
+        return self.batching.run("denoiser", work, batch, torch.arange(len(batch)), passes=passes), ends
 
     def _parts(self, found: Layout, count: int) -> Iterator[slice]:
         """Rows of a group: all; one by one where a call makes one sample; or as many as kept prompts are there for."""
@@ -316,18 +323,16 @@ class PipelineModel:
             yield slice(i, i + rows)
             i += rows
 
-    # ---------------------------------------------------------------------------------- editing
-
     def levels(self, latent: Tensor, *, steps: int) -> list[Tensor]:
         """A latent ``[B, C, h, w]`` at every noise level, noisiest first, under the empty prompt."""
         found = self._layouts.of(latent, {})
-        plan, ends = self._planner.for_reading(found, steps, {}), list[Found]()
+        plan = self._planner.for_reading(found, steps, {})
 
-        def group(rows: Tensor, texts: list[str] | str) -> Tensor:
-            ends.append(self._backwards(found, plan, rows, texts, (steps, 1.0, 1), SOLVER, {}))
-            return ends[-1].value
+        def group(rows: Tensor, texts: list[str] | str, which: Tensor) -> tuple[Tensor, Found]:
+            end = self._backwards(found, plan, rows, texts, (steps, 1.0, 1), SOLVER, {})
+            return end.value, end
 
-        self._together(found, latent, "", 1.0, group)
+        ends = self._together(found, latent, "", 1.0, group)[1]
         each = zip(*(end.levels for end in ends), strict=True)
         return [torch.cat([found.from_looped(one) for one in level]) for level in each]
 
@@ -336,18 +341,16 @@ class PipelineModel:
     ) -> Tensor:
         """The free cells (bool ``[h, w]``) sampled from noise ``[B, C, h, w]``, the others as known at every level."""
         found, steps = self._layouts.of(noise, {}), len(known) - 1
-        plan, done = self.plan(found, steps, {}), 0
+        plan = self.plan(found, steps, {})
         plan.response.check_keeps()
         start = torch.where(free, noise.to(known[0].device), known[0] / plan.init)
         open_ = found.to_looped(free.expand(1, *found.shape).float()) > 0.5
 
-        def group(rows: Tensor, texts: list[str] | str) -> Tensor:
-            nonlocal done
-            here = slice(done, done := done + len(rows))
-            watch = Blend(free=open_, known=[found.to_looped(level[here]) for level in known])
-            return self._forwards(found, rows, texts, watch, steps, guidance, {})
+        def group(rows: Tensor, texts: list[str] | str, which: Tensor) -> tuple[Tensor, None]:
+            watch = Blend(free=open_, known=[found.to_looped(level[which]) for level in known])
+            return self._forwards(found, rows, texts, watch, steps, guidance, {}), None
 
-        return self._together(found, start, prompts, guidance, group)
+        return self._together(found, start, prompts, guidance, group)[0]
 
     # ---------------------------------------------------------------------------------- pictures
 
@@ -376,8 +379,6 @@ class PipelineModel:
         network = self.caller.decoders()[found.decoder]
         rows = _ones(latent.to(self.device), found)
         return torch.cat([coding.decode(network, found, one) for one in rows])
-
-    # ---------------------------------------------------------------------------------- layouts and plans
 
     def layout(self, size: tuple[int, int] | None = None, frames: int | None = None, **call: Any) -> Layout:
         """Where the pipeline keeps the numbers of a picture of this size; see :class:`layouts.Layouts`."""

@@ -28,7 +28,8 @@ HEADER = ("made at", "rings", "given", "right class", "median log10 p", "diversi
 
 def anysize(model: LatentModel, keyring: Keyring, output: Path, count: int, note: Note) -> str:
     """``count`` pictures a row, 100 classes, effort fast; diversity of one class as in the study of patterns."""
-    ring = Keyring(keyring.secret, Pattern.synchronised(), shape=model.shape, sizes=SIZES, public=True)
+    family = {"channels": model.shape[0], "factor": model.factor, "sizes": SIZES, "public": True}
+    ring = Keyring(keyring.secret, Pattern.synchronised(), **family)
     rows, text = list[list[str]](), ""
     for row in (*_sizes(model, ring, count), *_rings(model, ring, count)):
         rows.append(row)
