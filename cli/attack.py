@@ -39,7 +39,7 @@ class Job:
     @cached_property
     def loaded(self) -> LatentModel:
         """The model, loaded for the first attack that needs it."""
-        return self.model.load()
+        return self.model.load_latent_model()
 
     @cached_property
     def attack(self) -> Attack:

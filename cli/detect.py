@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -179,9 +179,9 @@ class _Reader:
         return self.detect(picture.pixels[None], [picture.notes])[0].unless(picture.too_small)
 
     @property
-    def _size(self) -> tuple[int, int] | None:
-        """The size that pictures are brought to; None where parts of them are looked at."""
-        return None if self._in_parts else self.searched.size
+    def _size(self) -> Any:
+        """The size or sizes that pictures are brought to; None where parts of them are looked at."""
+        return None if self._in_parts else self.searched.sizes
 
     @property
     def _in_parts(self) -> bool:

@@ -30,7 +30,7 @@ from .terminal import standard_input
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from treering.models import LatentModel
+    from treering.models import Model
     from treering.pictures.images import Picture
 
 WHITE = 128
@@ -200,7 +200,7 @@ def _write(picture: NDArray[Any], path: Path, force: bool) -> None:
 # Work
 
 
-def _edited(job: Job, task: Task, model: LatentModel) -> NDArray[Any]:
+def _edited(job: Job, task: Task, model: Model) -> NDArray[Any]:
     from treering import editing
 
     plan = decoder_inversion(job.method, job.iterations)

@@ -25,6 +25,7 @@ from .options import (
     ModelChoice,
     Named,
     NamedFile,
+    OneSize,
     Seed,
     force_option,
     json_option,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from treering.batch import Gallery
     from treering.checking import Checked
     from treering.marks.keyring import Keyring
-    from treering.models import LatentModel
+    from treering.models import Model
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Job:
     """What is asked for, apart from the model and the keyring.
 
     ``keys``: classes, of which each picture carries one; None for pictures without a mark.  ``level``: the p-value that
-    pictures are to reach when they are read back; None where they are not.
+    pictures are to reach when they are read back; None where they are not.  ``size``: height and width, None for the
+    keyring's first or the model's own.
     """
 
     keys: Sequence[int] | None
@@ -57,6 +59,7 @@ class Job:
     seed: int
     sampling: Sampling
     level: float | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,13 @@ Make = Callable[[Picture], "tuple[NDArray[Any], Checked | None]"]
     "find and remove the mark.",
 )
 @click.option(
+    "--size",
+    type=OneSize(),
+    metavar="WxH",
+    show_default="the keyring's first",
+    help="Width and height of the pictures: one of the keyring's sizes, which `treering keys set --sizes` changes.",
+)
+@click.option(
     "--output",
     type=Named(),
     default=Path("."),
@@ -137,6 +147,7 @@ def command(
     prompts: tuple[str, ...],
     count: int | None,
     seed: int | None,
+    size: tuple[int, int] | None,
     output: Path,
     manifest: Path | None,
     keyring: Path | None,
@@ -169,6 +180,7 @@ def command(
         seed=secrets.randbits(62) if seed is None else seed,
         sampling=sampling,
         level=level,
+        size=size,
     )
     if level is not None and job.keys is None:
         raise click.UsageError("--check reads the mark back, so it needs a class to mark with.")
@@ -263,7 +275,7 @@ def _check_key(key: int, classes: int) -> None:
         )
 
 
-def _first_keyring(model: LatentModel) -> Keyring:
+def _first_keyring(model: Model) -> Keyring:
     from treering.marks import keyring_file
 
     from .keyrings import own_keyring
@@ -275,7 +287,7 @@ def _first_keyring(model: LatentModel) -> Keyring:
     return keyring
 
 
-def _caption(job: Job, model: LatentModel, i: int) -> str:
+def _caption(job: Job, model: Model, i: int) -> str:
     if job.prompts:
         return job.prompts[i % len(job.prompts)]
     if model.captions is None:
@@ -283,15 +295,15 @@ def _caption(job: Job, model: LatentModel, i: int) -> str:
     return model.captions(job.seed + i)
 
 
-def _marked(job: Job, model: LatentModel, keyring: Keyring) -> Make:
+def _marked(job: Job, model: Model, keyring: Keyring) -> Make:
     from treering import checking
 
-    keyring.check_fits(model)
+    keyring.check_fits(model, job.size)
     checker = None if job.level is None else checking.Checker(model, keyring, job.level)
 
     def make(one: Picture) -> tuple[NDArray[Any], Checked | None]:
         steps, guidance = job.sampling.steps, job.sampling.guidance
-        recipe = checking.Recipe(one.key or 0, one.prompt, one.seed, steps, guidance, one.nonce)
+        recipe = checking.Recipe(one.key or 0, one.prompt, one.seed, steps, guidance, one.nonce, job.size)
         if checker is None:
             return checking.make(model, keyring, recipe), None
         checked = checker(recipe)
@@ -300,13 +312,13 @@ def _marked(job: Job, model: LatentModel, keyring: Keyring) -> Make:
     return make
 
 
-def _unmarked(job: Job, model: LatentModel) -> Make:
+def _unmarked(job: Job, model: Model) -> Make:
     """Needs no keyring: nothing of it goes into the picture."""
     from treering import writing
     from treering.marks.seeds import plain_noise
 
     def make(one: Picture) -> tuple[NDArray[Any], None]:
-        noise = plain_noise(model.shape, one.seed)
+        noise = plain_noise(model.noise_shape(job.size), one.seed)
         return writing.generate(model, noise, [one.prompt], job.sampling.steps, job.sampling.guidance)[0], None
 
     return make

@@ -17,7 +17,7 @@ from .console import emit, say, shown
 from .options import ModelChoice, apply, name_options
 
 if TYPE_CHECKING:
-    from treering.models import LatentModel
+    from treering.models import Model
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -70,7 +70,7 @@ def model_and_pages(name: str | None, download: bool) -> tuple[dict[str, Any], A
     return settings, flocks.together(flocks.reference(model, 1))
 
 
-def own_keyring(model: LatentModel) -> Keyring:
+def own_keyring(model: Model) -> Keyring:
     """A fresh keyring for a model, held against reference pages where they came with it."""
     from treering.reading import flocks
 

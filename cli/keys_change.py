@@ -14,23 +14,7 @@ from treering.marks.keyring import Keyring
 
 from .console import Failure, say, shown
 from .keyrings import classes_option, model_settings, nonces_option, show, with_name
-from .options import NamedFile, ParamType, json_option, keyring_path, whole
-
-
-class Sizes(ParamType):
-    """Sizes of pictures, such as ``512x512,768x512``."""
-
-    name = "sizes"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Size, ...]:
-        """(height, width) of each, or a usage error."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            pairs = [[whole(side) for side in size.split("x")] for size in value.lower().split(",")]
-            return tuple((height, width) for width, height in pairs)
-        except ValueError:
-            self.fail(f"{value!r} is not a list of sizes, width by height, such as 512x512,768x512.", param, ctx)
+from .options import NamedFile, Sizes, json_option, keyring_path
 
 
 @click.command("set", short_help="Change what the marks of a keyring do not depend on.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from treering.errors import InputError, ModelError
 from treering.models import DEFAULT
@@ -14,7 +14,7 @@ from .options import ModelChoice, ModelChoices, keyring_path
 
 if TYPE_CHECKING:
     from treering.marks.keyring import Keyring
-    from treering.models import LatentModel
+    from treering.models import Model
     from treering.reading import Detectors
     from treering.settings import Reading
 
@@ -58,6 +58,13 @@ class Searched:
         return self.models.one()
 
     @property
+    def sizes(self) -> Any:
+        """What pictures are brought to: a size, one of several, or None: as they are, as the keyrings differ."""
+        if not self.several and len(self.keyring.sizes) > 1:
+            return self.keyring.sizes
+        return self.size
+
+    @property
     def size(self) -> tuple[int, int] | None:
         """Height and width of the pictures to bring; None: as they are, as the keyrings have different sizes."""
         sizes = {ring.image_size for ring in self.keyrings}
@@ -72,7 +79,7 @@ class Searched:
         """All of them, with their models loaded; one that is used more than once is loaded once."""
         from treering.reading import Detectors
 
-        loaded: dict[str, LatentModel] = {}
+        loaded: dict[str, Model] = {}
         pairs, names = [], []
         for ring, name in zip(self.keyrings, self.names, strict=True):
             for model in self._fitting(ring, loaded):
@@ -83,7 +90,7 @@ class Searched:
             raise ModelError(f"The model {idle[0]} fits none of the keyrings; leave it out.")
         return Detectors(pairs, reading, names=names)
 
-    def _fitting(self, ring: Keyring, loaded: dict[str, LatentModel]) -> list[LatentModel]:
+    def _fitting(self, ring: Keyring, loaded: dict[str, Model]) -> list[Model]:
         """The models that a keyring's marks fit, at least one."""
         wanted = self.models.names or (ring.model or DEFAULT,)
         found, wrong = [], None

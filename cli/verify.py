@@ -33,7 +33,7 @@ from .searched import Searched, names_of
 if TYPE_CHECKING:
     from treering.batch import Item, Progress, Summary
     from treering.marks.keyring import Keyring
-    from treering.models import LatentModel
+    from treering.models import Model
     from treering.types import Found
 
 MANIFEST, KEYRING = "manifest.csv", "keyring.json"
@@ -233,13 +233,13 @@ def _verify(items: Sequence[Item], searched: Searched, reading: Reading, output:
             output,
             settings,
             batch=batch or rows,
-            size=searched.size,
+            size=searched.sizes,
             progress=progress,
             strict=reading.strict,
         )
 
 
-def _settings(pairs: Sequence[tuple[LatentModel, Keyring]], searched: Searched, reading: Reading) -> dict[str, Any]:
+def _settings(pairs: Sequence[tuple[Model, Keyring]], searched: Searched, reading: Reading) -> dict[str, Any]:
     """All that a result depends on besides the picture."""
     how = dataclasses.asdict(reading) | {"keys": _spans(reading.keys)}
     what = [{"keyring": _identity(ring), "model": f"{model.name}:{model.fingerprint}"} for model, ring in pairs]
@@ -247,7 +247,7 @@ def _settings(pairs: Sequence[tuple[LatentModel, Keyring]], searched: Searched, 
     return {
         "treering": treering.__version__,
         **(several if searched.several else what[0]),
-        "device": searched.models.device,
+        "device": str(pairs[0][0].device) if searched.models.device == "auto" else searched.models.device,
         "dtype": next((model.chosen for model, _ in pairs if searched.models.dtype == AUTO), searched.models.dtype),
         "tf32": searched.models.tf32,
         **how,

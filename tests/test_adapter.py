@@ -44,14 +44,21 @@ def noise_of(kind: str, count: int = 1):
     return keyring_for(shape).noise(1, 5, count).view(count, *shape)
 
 
+@cache
+def latent_of(kind: str) -> torch.Tensor:
+    """What one noise of a kind becomes, in :data:`STEPS` steps."""
+    _, model, prompt, call = made(kind)
+    with quiet():
+        return model.sample(noise_of(kind), prompt, STEPS, **call)
+
+
 @pytest.mark.parametrize("kind", KEPT)
 def test_noise_comes_back_and_a_mark_is_read(kind: str) -> None:
     _, model, prompt, call = made(kind)
-    noise = noise_of(kind)
+    noise, latent = noise_of(kind), latent_of(kind)
     with quiet():
-        latent = model.sample(noise, prompt, STEPS, **call)
         one = model.recover(latent, prompt, STEPS, **call)
-        found = model.invert(latent, prompt, STEPS, evaluations=8, **call)
+        found = model.recovered(latent, prompt, STEPS, evaluations=8, **call)
     assert latent.shape == noise.shape and latent.dtype == torch.float32
     error = (found.value - noise).square().mean().sqrt()
     assert error <= 1e-3
@@ -68,9 +75,8 @@ def _plan(kind: str):
 @pytest.mark.parametrize("kind", KEPT)
 def test_sampling_is_the_pipelines_own_call(kind: str) -> None:
     pipe, model, prompt, call = made(kind)
-    noise = noise_of(kind)
+    noise, ours = noise_of(kind), latent_of(kind)
     with quiet():
-        ours = model.sample(noise, prompt, STEPS, **call)
         theirs = pipe(prompt, latents=model.latents(noise), num_inference_steps=STEPS, output_type="latent", **call)[0]
     found = model.layout_of_call(call)
     assert torch.equal(ours, found.from_looped(theirs))
@@ -89,7 +95,7 @@ def test_pictures_and_latents(kind: str) -> None:
         shown = pipe(
             prompt, latents=latents, num_inference_steps=STEPS, output_type="pt", **call, generator=torch.Generator()
         )[0]
-        ours = model.decode(model.sample(noise, prompt, STEPS, **call))
+        ours = model.decode(latent_of(kind))
     assert pixels.shape[-2:] == found.size and again.shape == noise.shape and pixels.shape[:2] == (1, 3)
     assert model.noise_shape(found.size, found.frames) == tuple(noise.shape[1:])
     if found.frames is not None:
@@ -128,21 +134,27 @@ def state(pipe) -> dict[str, object]:
 
 @pytest.mark.parametrize("kind", KEPT)
 def test_the_users_pipeline_is_unchanged(kind: str) -> None:
-    with quiet():
-        pipe, call = build(kind)
-    prompt = call.pop("prompt")
+    pipe, model, prompt, call = made(kind)
+    noise = noise_of(kind)
     pipe.components["vae"].train()
     with quiet():
         pipe(prompt, num_inference_steps=2, output_type="latent", **call)
     before = state(pipe)
-    model = PipelineModel(pipe)
-    noise = noise_of(kind)
     with quiet():
         latent = model.sample(noise, prompt, 2, **call)
         model.recover(latent, prompt, 2, **call)
         model.encode(model.decode(latent))
         with pytest.raises(ModelError, match="failed in its own call"):
             model.sample(noise, prompt, 2, **call | {"guidance_scale": "strong"})
+    assert state(pipe) == before
+    pipe.components["vae"].eval()
+
+
+def test_probing_leaves_the_pipeline_as_it_was() -> None:
+    with quiet():
+        pipe, call = build("transformer, registers, flow")
+        before = state(pipe)
+        PipelineModel(pipe).layout_of_call(call)
     assert state(pipe) == before
 
 
@@ -295,7 +307,7 @@ def test_what_is_no_picture_maker_is_refused_in_one_sentence() -> None:
     with pytest.raises(ModelError, match="takes no initial noise"):
         PipelineModel(Bare())
     _, model, prompt, call = made("U-Net, DDIM")
-    with pytest.raises(InputError, match="2 prompts for 1 samples"):
+    with pytest.raises(InputError, match="2 prompts for 1 pictures"):
         model.sample(noise_of("U-Net, DDIM"), [prompt] * 2, 2, **call)
     with quiet(), pytest.raises(ModelError, match="has latents of 4x16x16 at 32x32 pixels, not 4x8x8"):
         model.recover(torch.zeros(1, 4, 8, 8), "", 2, height=32, width=32)
@@ -384,6 +396,29 @@ def test_canary() -> None:
             scheduler.scale_model_input(x, scheduler.timesteps[0])
         answer = scheduler.step(x, scheduler.timesteps[0], x, return_dict=False)
         assert isinstance(answer, tuple) and answer[0].shape == x.shape, CANARY + f"{name}.step gives a tuple"
+
+
+def test_canary_of_all_pipelines() -> None:
+    """What the adapter takes for granted of calls, asked of every pipeline that diffusers ships; none is built."""
+    import diffusers
+
+    names = [name for name in dir(diffusers) if name.endswith("Pipeline") and name != "DiffusionPipeline"]
+    with quiet():
+        kinds = [kind for kind in (getattr(diffusers, name) for name in names) if hasattr(kind, "from_pretrained")]
+    calls = [set(inspect.signature(kind.__call__).parameters) for kind in kinds if "__call__" in vars(kind)]
+    making = [call for call in calls if {"prompt", "latents", "num_inference_steps"} <= call]
+    assert len(making) >= 60, CANARY + "calls take prompt=, latents= and num_inference_steps="
+    assert sum("output_type" in call for call in making) >= 0.95 * len(making), CANARY + 'output_type="latent"'
+    frames = [call for call in making if any("frames" in name for name in call)]
+    named = sum(bool(call & {"num_frames", "video_length"}) for call in frames)
+    assert named >= 0.8 * len(frames), CANARY + "clips have num_frames="
+    index = {"unet": ["diffusers", "UNet2DConditionModel"], "scheduler": ["diffusers", "DDIMScheduler"]}
+    assert isinstance(diffusers.StableDiffusionPipeline._optional_components, list), CANARY + "optional components"
+    assert index.keys() <= set(inspect.signature(diffusers.StableDiffusionPipeline.__init__).parameters), (
+        CANARY + "parts"
+    )
+    assert issubclass(diffusers.AutoencoderKL, diffusers.ModelMixin), CANARY + "autoencoders are ModelMixins"
+    assert hasattr(diffusers.ModelMixin, "_keep_in_fp32_modules"), CANARY + "parts that stay in float32"
 
 
 def test_the_folder_of_other_peoples_families_if_it_is_there() -> None:

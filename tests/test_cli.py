@@ -389,7 +389,7 @@ class TestEmbed:
 
 
 def test_an_unknown_model(run: Run) -> None:
-    sentence = "nowhere is not a Stable Diffusion pipeline folder: it has no model_index.json."
+    sentence = "nowhere is not a pipeline folder: it has no model_index.json."
     fails(run("embed", "--key", 1, "--model", "nowhere"), sentence)
     assert not Path("own.json").exists()  # no keyring for a picture that was never made
 
@@ -649,7 +649,7 @@ class TestKeys:
             ),
             ("--pattern paper --rings 1-10", "The pattern 'paper' is fixed: channel 0, rings 1 to 6."),
             ("--pattern paper --classes 4", "The pattern 'paper' has 3 classes."),
-            ("--model nowhere", "nowhere is not a Stable Diffusion pipeline folder: it has no model_index.json."),
+            ("--model nowhere", "nowhere is not a pipeline folder: it has no model_index.json."),
         ],
     )
     def test_what_cannot_be(self, run: Run, home: Path, words: str, sentence: str) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from treering import editing, inversion, models
 from treering.errors import InputError
 from treering.marks.keyring import plain_noise
-from treering.models import LatentModel
+from treering.models import LatentModel, walk
 from treering.models.schedule import Schedule
 from treering.research.experiments import bench, figures
 from treering.research.experiments import editing as experiment
@@ -52,7 +52,7 @@ def free() -> Tensor:
 
 def test_the_rest_of_the_latent_is_kept_to_the_last_bit(free: Tensor) -> None:
     latent = latents(1)
-    found = editing.resample(SCHEDULE, denoiser, inversion.levels(SCHEDULE, denoiser, latent), free, latents(2))
+    found = walk.resample(SCHEDULE, denoiser, inversion.levels(SCHEDULE, denoiser, latent), free, latents(2))
     kept = ~free.expand_as(latent)
     assert torch.equal(found[kept], latent[kept])
     assert (found[~kept] != latent[~kept]).all()
@@ -61,15 +61,15 @@ def test_the_rest_of_the_latent_is_kept_to_the_last_bit(free: Tensor) -> None:
 def test_nothing_free_keeps_all_and_everything_free_is_sampling() -> None:
     latent, noise, none = latents(1), latents(2), torch.zeros((6, 5), dtype=torch.bool)
     known = inversion.levels(SCHEDULE, denoiser, latent)
-    assert torch.equal(editing.resample(SCHEDULE, denoiser, known, none, noise), latent)
+    assert torch.equal(walk.resample(SCHEDULE, denoiser, known, none, noise), latent)
     sampled = inversion.sample(SCHEDULE, denoiser, noise)
-    assert torch.equal(editing.resample(SCHEDULE, denoiser, known, ~none, noise), sampled)
+    assert torch.equal(walk.resample(SCHEDULE, denoiser, known, ~none, noise), sampled)
 
 
 def test_the_free_part_sees_the_rest(free: Tensor) -> None:
     noise = latents(2)
     one, other = (
-        editing.resample(SCHEDULE, denoiser, inversion.levels(SCHEDULE, denoiser, latents(seed)), free, noise)
+        walk.resample(SCHEDULE, denoiser, inversion.levels(SCHEDULE, denoiser, latents(seed)), free, noise)
         for seed in (1, 3)
     )
     assert (one != other)[free.expand_as(one)].all()
@@ -210,11 +210,11 @@ def test_what_fills_the_mask_is_not_the_noise_that_drew_the_picture(
 ) -> None:
     seen = []
 
-    def resample(schedule: Schedule, f: Any, known: Sequence[Tensor], free: Tensor, noise: Tensor) -> Tensor:
+    def resample(known: Sequence[Tensor], free: Tensor, noise: Tensor, prompts: Any, *, guidance: float) -> Tensor:
         seen.append(noise)
         return known[-1]
 
-    monkeypatch.setattr(editing, "resample", resample)
+    monkeypatch.setattr(model, "resample", resample)
     editing.fill(model, [torch.zeros((2, *model.shape))] * 3, MASK, ["", ""], 7, 1.0)
     drew = plain_noise(model.shape, 7, 2)
     correlations = np.corrcoef(torch.cat([seen[0], drew]).flatten(1).numpy())

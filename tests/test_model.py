@@ -212,7 +212,7 @@ def test_unknown_method():
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("/nowhere", "/nowhere is not a Stable Diffusion pipeline folder"),
+        ("/nowhere", "/nowhere is not a pipeline folder"),
         ("someone/some-model-that-is-not-here", "is not in the local cache; --download fetches it"),
     ],
 )
@@ -236,7 +236,7 @@ def test_broken_models_are_told_in_one_sentence(tmp_path):
     index = json.loads((folder / "model_index.json").read_text())
     index["unet"][1] = "FluxTransformer2DModel"
     (folder / "model_index.json").write_text(json.dumps(index))
-    with pytest.raises(ModelError, match="only Stable Diffusion 1 and 2 are known"):
+    with pytest.raises(ModelError, match=r"cannot be loaded: .*only weights in \.safetensors files are opened"):
         treering.load_model(str(folder))
 
 

@@ -21,7 +21,7 @@ from . import writing
 from .errors import InputError
 from .marks.keyring import Keyring
 from .marks.seeds import draw_marks
-from .models import LatentModel
+from .models import Model
 from .reading import Detector
 from .settings import CHECK_LEVEL, GUIDANCE, STEPS
 
@@ -64,7 +64,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a marked picture is made of.  ``nonce``: None for the one of the seed."""
+    """What a marked picture is made of.
+
+    ``nonce``: None for the one of the seed.  ``size``: height and width, None for the keyring's first.
+    """
 
     key: int
     prompt: str
@@ -72,6 +75,7 @@ class Recipe:
     steps: int = STEPS
     guidance: float = GUIDANCE
     nonce: int | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +158,7 @@ class Checker:
     ``level``: the p-value that both readings are to reach.  Raises ``InputError`` unless it lies between 0 and 1.
     """
 
-    def __init__(self, model: LatentModel, keyring: Keyring, level: float = CHECK_LEVEL) -> None:
+    def __init__(self, model: Model, keyring: Keyring, level: float = CHECK_LEVEL) -> None:
         if not 0 < level < 1:
             raise InputError("The level of a check lies between 0 and 1.")
         self.model, self.keyring, self.level = model, keyring, level
@@ -190,9 +194,7 @@ class Checker:
         return Checked(picture, recipe, found, found.reaches(self.level), remedy, made)
 
 
-def make(model: LatentModel, keyring: Keyring, recipe: Recipe) -> Pictures:
+def make(model: Model, keyring: Keyring, recipe: Recipe) -> Pictures:
     """The picture of a recipe, uint8 ``[H, W, 3]``."""
-    prompts = [recipe.prompt]
-    return writing.embed(model, keyring, recipe.key, prompts, recipe.seed, recipe.steps, recipe.guidance, recipe.nonce)[
-        0
-    ]
+    how = recipe.steps, recipe.guidance, recipe.nonce, recipe.size
+    return writing.embed(model, keyring, recipe.key, [recipe.prompt], recipe.seed, *how)[0]

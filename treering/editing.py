@@ -21,8 +21,7 @@ from . import inversion, writing
 from .errors import InputError
 from .inversion import DecoderInversion
 from .marks.keyring import plain_noise
-from .models import Denoiser, LatentModel
-from .models.schedule import Schedule, probe
+from .models import Model
 from .pictures import images
 from .settings import GUIDANCE, STEPS
 
@@ -34,7 +33,7 @@ STREAM = 1
 
 
 def edit(
-    model: LatentModel,
+    model: Model,
     pictures: Pictures,
     mask: Mask,
     prompts: Sequence[str] | str,
@@ -62,8 +61,10 @@ def edit(
     return pasted(pictures, edited, mask, model.factor) if paste else edited
 
 
-def check(model: LatentModel, pictures: Pictures, mask: Mask, prompts: Sequence[str]) -> None:
+def check(model: Model, pictures: Pictures, mask: Mask, prompts: Sequence[str]) -> None:
     """Raise ``InputError`` unless these can be edited together."""
+    if len(model.shape) != 3:
+        raise InputError(f"The model {model.name} makes clips; pictures alone can be edited.")
     height, width = model.image_size
     if pictures.shape != (len(pictures), height, width, 3) or pictures.dtype != np.uint8:
         given = f"{pictures.dtype} {list(pictures.shape)}"
@@ -91,31 +92,17 @@ def free_cells(mask: Mask, factor: int) -> Tensor:
     return torch.nn.functional.max_pool2d(pixels, factor)[0] > 0
 
 
-def trajectory(model: LatentModel, latent: Tensor, steps: int = STEPS) -> list[Tensor]:
+def trajectory(model: Model, latent: Tensor, steps: int = STEPS) -> list[Tensor]:
     """A latent ``[B, C, h, w]`` at every noise level of the model's sampler, under the empty prompt."""
-    return inversion.levels(probe(model.scheduler(), steps), model.denoiser([""] * len(latent)), latent)
+    return model.levels(latent, steps=steps)
 
 
 def fill(
-    model: LatentModel, known: Sequence[Tensor], mask: Mask, prompts: Sequence[str], seed: int, guidance: float
+    model: Model, known: Sequence[Tensor], mask: Mask, prompts: Sequence[str], seed: int, guidance: float
 ) -> Tensor:
     """From :func:`trajectory`, the latent with its masked part sampled anew: ``[B, C, h, w]``."""
-    schedule, f = probe(model.scheduler(), len(known) - 1), model.denoiser(prompts, guidance)
     noise = plain_noise(model.shape, seed, len(known[0]), STREAM).to(known[0].device)
-    free = free_cells(mask, model.factor).to(noise.device)
-    return resample(schedule, f, known, free, noise)
-
-
-def resample(schedule: Schedule, f: Denoiser, known: Sequence[Tensor], free: Tensor, noise: Tensor) -> Tensor:
-    """Sample the free cells from noise ``[B, C, h, w]``, with the others as in ``known`` at every noise level.
-
-    ``free``: bool ``[h, w]``.  The result is ``known[-1]`` in all other cells, to the last bit.
-    """
-    rows = torch.arange(len(noise))
-    x = torch.where(free, schedule.init * noise, known[0])
-    for step, outside in zip(schedule.steps, known[1:], strict=True):
-        x = torch.where(free, inversion.apply_step(step, f, x, rows), outside)
-    return x
+    return model.resample(known, free_cells(mask, model.factor).to(noise.device), noise, prompts, guidance=guidance)
 
 
 # ------------------------------------------------------------------------------------ pixels

@@ -69,12 +69,14 @@ class _Mark:
         probed = _probed(call)
         found = self.model.layout_of_call(probed)
         self.model.plan(found, call.get("num_inference_steps"), probed, True).response.check_keeps()
-        noise = torch.cat([self._noise(found.shape, seed) for seed in _seeds(call)])
+        noise = torch.cat([self._noise(found.shape, found.size, seed) for seed in _seeds(call)])
         return self.model.latents(noise)
 
-    def _noise(self, shape: tuple[int, ...], seed: int) -> Tensor:
-        """One noise ``[1, *shape]``; the frames of a clip count as channels."""
+    def _noise(self, shape: tuple[int, ...], size: tuple[int, int], seed: int) -> Tensor:
+        """One noise ``[1, *shape]`` of a picture of this size; the frames of a clip count as channels."""
         flat = (math.prod(shape[:-2]), *shape[-2:])
+        if size in self.keyring.sizes and flat == self.keyring.shape_of(size):
+            return self.keyring.noise(self.key, seed, size=size).view(1, *shape)
         if flat != tuple(self.keyring.shape):
             ours, theirs = ("x".join(map(str, one)) for one in (self.keyring.shape, flat))
             raise ModelError(f"The keyring is for latents of {ours}, this call of {self.model.name} has {theirs}.")

@@ -11,7 +11,21 @@ from .networks import ModelChoice, ModelChoices, default_model_options, model_op
 from .reading import decoder_inversion, detector, inversion_options, reading_options
 from .sampling import sampling
 from .signing import SIGNER_VARIABLE, signer_path
-from .types import Budgets, Channels, Classes, FiniteRange, Key, Named, NamedFile, ParamType, Rings, Seed, whole
+from .types import (
+    Budgets,
+    Channels,
+    Classes,
+    FiniteRange,
+    Key,
+    Named,
+    NamedFile,
+    OneSize,
+    ParamType,
+    Rings,
+    Seed,
+    Sizes,
+    whole,
+)
 
 __all__ = [
     "KEYRING_VARIABLE",
@@ -25,9 +39,11 @@ __all__ = [
     "ModelChoices",
     "Named",
     "NamedFile",
+    "OneSize",
     "ParamType",
     "Rings",
     "Seed",
+    "Sizes",
     "apply",
     "decoder_inversion",
     "default_model_options",

@@ -15,7 +15,7 @@ from treering.settings import AUTO, DTYPES, Networks
 from .common import Decorator, apply
 
 if TYPE_CHECKING:
-    from treering.models import LatentModel
+    from treering.models import LatentModel, Model
 
 
 def _not_empty(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
@@ -27,13 +27,19 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
 class ModelChoice(Networks):
     """A model that is not loaded yet; ``name`` is None where the keyring decides."""
 
-    def load(self, otherwise: str = "") -> LatentModel:
+    def load(self, otherwise: str = "") -> Model:
         """Load it; where none was named the model ``otherwise``, and where that is empty the default one."""
         from treering import models
 
         model = models.load(self.name or otherwise or DEFAULT, self.device, self.dtype, self.download)
         model.tf32 = self.tf32
         return model
+
+    def load_latent_model(self) -> LatentModel:
+        """Load it, for what takes a model apart."""
+        from treering import models
+
+        return models.taken_apart(self.load())
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,9 @@ def running(dtypes: tuple[str, ...]) -> tuple[Decorator, ...]:
     """Where and in which number type."""
     auto = " auto: what the machine does fastest, if the model is as good in it." if AUTO in dtypes else ""
     return (
-        click.option("--device", default="cpu", metavar="NAME", help="Where the networks run: cpu, cuda, cuda:1, ..."),
+        click.option(
+            "--device", default="cpu", metavar="NAME", help="Where the networks run: cpu, cuda, cuda:1, mps, or auto."
+        ),
         click.option(
             "--dtype", type=click.Choice(dtypes), default=DTYPES[0], help=f"Number type of the networks.{auto}"
         ),

@@ -16,7 +16,7 @@ from .types import Classes, FiniteRange
 if TYPE_CHECKING:
     from treering.inversion import DecoderInversion
     from treering.marks.keyring import Keyring
-    from treering.models import LatentModel
+    from treering.models import Model
     from treering.reading import Detector
 
 
@@ -62,10 +62,12 @@ _INVERSION: tuple[Decorator, ...] = (
 )
 
 
-def detector(model: LatentModel, keyring: Keyring, reading: Reading) -> Detector:
+def detector(model: Model, keyring: Keyring, reading: Reading) -> Detector:
     """What reads marks of this keyring with these settings."""
     from treering.reading import Detector
 
+    if not reading.prompt:
+        model.forget_text_encoders(reading.guidance)  # they may be most of a model, and nothing more is asked of them
     return Detector(model, keyring, reading)
 
 

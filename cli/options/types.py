@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from treering.marks.bounds import MAX_CLASSES
+from treering.marks.bounds import MAX_CLASSES, Size
 
 if TYPE_CHECKING:
     ParamType = click.ParamType[Any]
@@ -100,6 +100,34 @@ class Rings(ParamType):
         except ValueError:
             self.fail(f"{value!r} is not a range of rings such as 1-10.", param, ctx)
         return span.start, span.stop - 1
+
+
+class Sizes(ParamType):
+    """Sizes of pictures, such as ``512x512,768x512``."""
+
+    name = "sizes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Size, ...]:
+        """(height, width) of each, or a usage error."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            pairs = [[whole(side) for side in size.split("x")] for size in value.lower().split(",")]
+            return tuple((height, width) for width, height in pairs)
+        except ValueError:
+            self.fail(f"{value!r} is not a list of sizes, width by height, such as 512x512,768x512.", param, ctx)
+
+
+class OneSize(Sizes):
+    """A size of pictures, such as ``768x512``."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """(height, width), or a usage error."""
+        if isinstance(value, str) and "," in value:
+            self.fail(f"{value!r} is not one size, width by height, such as 768x512.", param, ctx)
+        return super().convert(value, param, ctx)[0] if isinstance(value, str) else value
 
 
 class Key(ParamType):

@@ -29,8 +29,13 @@ class Loaded:
     error: str | None = None
 
 
-def load(item: Item, size: tuple[int, int] | None = None, known: Container[str] = (), strict: bool = False) -> Loaded:
-    """Read a file; decode it, to ``size`` (height, width), unless its digest is among the ``known``.
+Size = tuple[int, int]
+
+
+def load(
+    item: Item, size: Size | Sequence[Size] | None = None, known: Container[str] = (), strict: bool = False
+) -> Loaded:
+    """Read a file; decode it, to ``size`` (height, width; or the best of several), unless its digest is ``known``.
 
     ``strict``: a damaged file is one that cannot be read.
     """

@@ -25,7 +25,7 @@ from . import alike
 from .ahead import ahead
 from .items import FIGURE, RESULTS, Detect, Item, Label, Line
 from .journal import Results, found, is_ours, settings_id
-from .lines import Loaded, lines, load
+from .lines import Loaded, Size, lines, load
 from .summary import Pairs, Summary, confusion, counts, publish
 
 
@@ -55,7 +55,7 @@ class _Run:
         detect: Detect,
         total: int,
         batch: int,
-        size: tuple[int, int] | None,
+        size: Size | Sequence[Size] | None,
         strict: bool,
         progress: Callable[[Progress], None] | None,
     ) -> None:
@@ -154,7 +154,7 @@ def verify(
     output: Path,
     settings: Mapping[str, Any],
     batch: int = 8,
-    size: tuple[int, int] | None = None,
+    size: Size | Sequence[Size] | None = None,
     progress: Callable[[Progress], None] | None = None,
     strict: bool = False,
 ) -> Summary:
@@ -162,10 +162,10 @@ def verify(
 
     ``settings``: all that a result depends on besides the picture, for JSON; with ``size`` they decide
     which earlier results count.  ``batch``: pictures a call of ``detect`` at most; as many again are read meanwhile.
-    ``size``: (height, width) to which pictures are brought; None: as they are.  ``strict``: damaged files are failed
-    lines.  Writes ``results.jsonl`` as it goes and, at the end, ``summary.json`` and, if labels are known,
-    ``confusion.md`` and ``confusion.png``.  A picture that cannot be read is a line with an error, not an end.  Raises
-    ``InputError`` if ``output`` cannot be used; what ``detect`` raises is not caught.
+    ``size``: (height, width) to which pictures are brought, or several to choose from; None: as they are.  ``strict``:
+    damaged files are failed lines.  Writes ``results.jsonl`` as it goes and, at the end, ``summary.json`` and, if
+    labels are known, ``confusion.md`` and ``confusion.png``.  A picture that cannot be read is a line with an error,
+    not an end.  Raises ``InputError`` if ``output`` cannot be used; what ``detect`` raises is not caught.
     """
     started = time.perf_counter()
     if batch < 1:

@@ -7,13 +7,13 @@ import math
 import torch
 from torch import Tensor
 
-from ..models import LatentModel
+from ..models import Model
 from ..solvers import factor
 from ..types import Solution, Status
 from .methods import Gradient
 
 
-def gradient(model: LatentModel, pixels: Tensor, start: Tensor, method: Gradient, budget: int) -> Solution:
+def gradient(model: Model, pixels: Tensor, start: Tensor, method: Gradient, budget: int) -> Solution:
     """Latent by Adam on ||D(z) - x||^2: pixels ``[B, 3, H, W]`` and start ``[B, C, h, w]`` to the same form as start.
 
     One picture at a time, so that no picture depends on another.

@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..models import LatentModel
+from ..models import Model
 from ..pictures import images, jpeg_noise
 from ..solvers import rms, solve
 from ..types import Solution, Status
@@ -29,7 +29,7 @@ ROUNDING = 2 / 255
 
 
 def invert_decoder(
-    model: LatentModel,
+    model: Model,
     pixels: Tensor,
     plan: DecoderInversion,
     noise: float = 0.0,
@@ -59,7 +59,7 @@ def invert_decoder(
 
 
 def _safeguarded(
-    model: LatentModel,
+    model: Model,
     pixels: Tensor,
     target: Tensor,
     plan: DecoderInversion,
@@ -83,12 +83,12 @@ def _seen(pixels: Tensor) -> Damage | None:
     return tables.again if tables else None
 
 
-def decoder_residual(model: LatentModel, z: Tensor, target: Tensor) -> Tensor:
+def decoder_residual(model: Model, z: Tensor, target: Tensor) -> Tensor:
     """r(z) = E(clip D(z)) - E(x), with ``target`` E(x); all ``[B, C, h, w]``."""
     return model.encode(model.decode(z).clamp(-1, 1)) - target
 
 
-def rounding_floor(model: LatentModel, pixels: Tensor, target: Tensor) -> Tensor:
+def rounding_floor(model: Model, pixels: Tensor, target: Tensor) -> Tensor:
     """Root mean square change of E under rounding-sized noise, ``[B]``; one more evaluation of E."""
     generator = torch.Generator().manual_seed(0)
     noise = (torch.rand(pixels.shape[1:], generator=generator) - 0.5) * ROUNDING

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..models import LatentModel
+from ..models import Model
 from ..pictures import images
 
 STEPS = 3
@@ -44,7 +44,7 @@ class Profile:
         return self.growth <= TRUSTED
 
 
-def profile(model: LatentModel) -> Profile:
+def profile(model: Model) -> Profile:
     """The model's profile: measured when first asked for, then kept on the model, under its fingerprint."""
     kept: dict[str, Profile] = vars(model).setdefault(_CACHE, {})
     name = str(model.fingerprint)
@@ -53,7 +53,7 @@ def profile(model: LatentModel) -> Profile:
     return kept[name]
 
 
-def measure(model: LatentModel) -> Profile:
+def measure(model: Model) -> Profile:
     """Measure it: ``STEPS`` + 2 evaluations of the encoder and ``STEPS`` + 1 of the decoder, on one picture."""
     true = model.encode(probe_picture(model.image_size))
     shown = images.to_float(images.to_bytes(model.decode(true).float().nan_to_num().cpu().numpy()))

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..models import LatentModel
+from ..models import Model
 from ..pictures import images
 from ..solvers import rms
 from ..types import Solution, Status
@@ -50,7 +50,7 @@ def white(noise: float) -> Damage:
 
 
 def invert_with_twin(
-    model: LatentModel, target: Tensor, tolerance: Tensor, budget: int, damages: Sequence[Damage | None]
+    model: Model, target: Tensor, tolerance: Tensor, budget: int, damages: Sequence[Damage | None]
 ) -> Solution:
     """Latents from ``target`` = E(x) ``[B, C, h, w]``, in at most ``budget`` iterations.
 
@@ -73,7 +73,7 @@ def invert_with_twin(
 class _Twins:
     """A picture and its twin on their way back, one sample."""
 
-    def __init__(self, model: LatentModel, target: Tensor, damage: Damage | None) -> None:
+    def __init__(self, model: Model, target: Tensor, damage: Damage | None) -> None:
         self.model, self.target, self.damage = model, target, damage
         self.residuals: list[Tensor] = []  # [C, n] each
         self.twin_residuals: list[Tensor] = []
@@ -130,7 +130,7 @@ def coefficients(residuals: Tensor, error: Tensor) -> Tensor:
     return solved[:, :, 0].to(residuals)
 
 
-def _invert(model: LatentModel, target: Tensor, tolerance: float, budget: int, damage: Damage | None) -> Solution:
+def _invert(model: Model, target: Tensor, tolerance: float, budget: int, damage: Damage | None) -> Solution:
     twins, status = _Twins(model, target, damage), Status.BUDGET
     trace = torch.full((budget, 1), math.nan)
     for k in range(budget):

@@ -41,6 +41,8 @@ def family(shape: Any, image_size: Any, factor: int) -> dict[str, Any]:
     """Channels, factor and sizes from a latent shape and a picture size, as far as they are given."""
     if shape is None:
         return {} if image_size is None else {"sizes": (tuple(image_size),)}
+    if len(shape) != 3:
+        raise KeyringError("A keyring is for latents of channels, height and width; those of a clip have frames too.")
     channels, height, width = shape
     if image_size is None:
         return {"channels": channels, "factor": factor, "sizes": ((height * factor, width * factor),)}

@@ -48,9 +48,20 @@ _PATTERN = Pattern()
 class Fits(Protocol):
     """What a keyring asks of a model: its name, latent ``(C, h, w)`` and picture ``(H, W)``."""
 
-    name: str
-    shape: Shape
-    image_size: Size
+    @property
+    def name(self) -> str:
+        """As it was asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Latent ``(C, h, w)``."""
+
+    @property
+    def image_size(self) -> Size:
+        """Height and width in pixels."""
+
+    def noise_shape(self, size: Size | None = None) -> tuple[int, ...]:
+        """Latent ``(C, h, w)`` of pictures of another size."""
 
 
 @dataclass(frozen=True, init=False)
@@ -89,7 +100,7 @@ class Keyring:
         self,
         secret: bytes,
         pattern: Pattern = _PATTERN,
-        shape: Shape | None = None,
+        shape: tuple[int, ...] | None = None,
         *,
         image_size: Size | None = None,
         **settings: Any,
@@ -136,7 +147,7 @@ class Keyring:
 
     @classmethod
     def for_model(cls, model: Fits, **settings: Any) -> Keyring:
-        """A fresh keyring that fits a ``treering.models.LatentModel``."""
+        """A fresh keyring that fits a ``treering.models.Model``."""
         return cls.new(shape=model.shape, image_size=model.image_size, model=model.name, **settings)
 
     def with_secret(self, secret: bytes) -> Keyring:
@@ -169,8 +180,29 @@ class Keyring:
             )
         return self.channels, height // self.factor, width // self.factor
 
-    def check_fits(self, model: Fits) -> None:
-        """Raise ``ModelError`` unless these marks fit the model's latents."""
+    def check_size(self, size: Size) -> None:
+        """Raise ``InputError`` unless this is one of the keyring's sizes."""
+        if size not in self.sizes:
+            ours = ", ".join(f"{width}x{height}" for height, width in self.sizes)
+            raise InputError(
+                f"The keyring is not for pictures of {size[1]}x{size[0]}, but of {ours}; "
+                "`treering keys set --sizes` changes that."
+            )
+
+    def check_fits(self, model: Fits, size: Size | None = None) -> None:
+        """Raise ``ModelError`` unless these marks fit the model's latents, those of its own size and of this one."""
+        self._check_own(model)
+        if size is None or size == tuple(model.image_size):
+            return
+        self.check_size(size)
+        theirs, ours = tuple(model.noise_shape(size)), self.shape_of(size)
+        if theirs != ours:
+            raise ModelError(
+                f"The keyring is for latents of {_times(ours)} at {size[1]}x{size[0]} pixels, "
+                f"the model {model.name} has {_times(theirs)}."
+            )
+
+    def _check_own(self, model: Fits) -> None:
         theirs, size = tuple(model.shape), tuple(model.image_size)
         shapes = {one: self.shape_of(one) for one in self.sizes}
         if shapes.get((size[0], size[1])) == theirs:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
-from .bounds import Shape
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from .keyring import Keyring
 
 
-def plain_noise(shape: Shape, seed: int, count: int = 1, stream: int = 0) -> Tensor:
+def plain_noise(shape: Sequence[int], seed: int, count: int = 1, stream: int = 0) -> Tensor:
     """Unmarked noise float32 ``[count, C, h, w]``, one generator for every picture.
 
     ``stream``: noise of one seed and several streams is independent; pictures are drawn from stream 0.

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .loading import load
+    from .loading import load, load_latent_model, taken_apart
     from .pipeline import DTYPES, LatentModel
     from .protocol import Model
     from .shipped import BUILT_IN, DEFAULT
@@ -23,9 +23,21 @@ _HOMES = {
     "LatentModel": "pipeline",
     "Model": "protocol",
     "load": "loading",
+    "load_latent_model": "loading",
+    "taken_apart": "loading",
 }
 
-__all__ = ["BUILT_IN", "DEFAULT", "DTYPES", "Denoiser", "LatentModel", "Model", "load"]
+__all__ = [
+    "BUILT_IN",
+    "DEFAULT",
+    "DTYPES",
+    "Denoiser",
+    "LatentModel",
+    "Model",
+    "load",
+    "load_latent_model",
+    "taken_apart",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,53 +10,60 @@ Units: noise and latents are as the denoiser's loop has them, in the axes of the
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from ..errors import InputError, ModelError, SamplerError
+from ..errors import InputError, ModelError
 from ..solvers import Method
 from ..types import Solution
-from . import fingerprint
-from .backwards import SOLVER, Backwards, Exact, Watch
-from .calling import BINNING, Caller, frames_of, size_of
+from . import coding, fingerprint
+from .backwards import SOLVER, Backwards, Blend, Exact, Found, Watch
+from .batching import PARTS, Batching
+from .calling import Caller
 from .layout import Layout, Shape
+from .layouts import Layouts
+from .planning import Plan, Planner
 from .precision import exact_float32
-from .probing import Prober, tensor_of
-from .response import Response, respond, unclipped
+from .response import unclipped
 from .twin import husk, modules, twin, untouched, watched
 
 ROWS = 8
-"""Samples that go through the networks together on an accelerator; one on a CPU."""
+"""Samples that go through the networks together on an accelerator, as long as memory allows; one on a CPU."""
 
-
-@dataclass(frozen=True)
-class Plan:
-    """A number of steps at one size: the scheduler set to them, its response, and the factor from unit noise."""
-
-    grid: Any
-    response: Response
-    init: float
+Prompts = Sequence[str] | str
+T = TypeVar("T")
 
 
 class PipelineModel:
-    """A pipeline that makes pictures or clips from text, as treering sees it; the pipeline is not changed.
+    """A pipeline that makes pictures or clips from text: a :class:`protocol.Model`; the pipeline is not changed.
 
-    ``pipe``: any text-to-image or text-to-video pipeline of diffusers, on any device, in any number type.  Raises
-    ``ModelError``, when it is first used, for what has no autoencoder or takes no ``latents=``.
+    ``pipe``: any text-to-image or text-to-video pipeline of diffusers, on any device, in any number type.  ``name``:
+    where it came from, or its class, unless another is given.  ``folder``: that it was loaded from.  ``captions`` and
+    ``offset``: see the protocol.  Raises ``ModelError``, at the latest when it is first used, for what has no
+    autoencoder, takes no ``latents=`` or edits pictures.
     """
 
-    def __init__(self, pipe: Any, name: str | None = None) -> None:
+    def __init__(
+        self,
+        pipe: Any,
+        name: str | None = None,
+        *,
+        folder: Path | None = None,
+        captions: Callable[[int], str] | None = None,
+        offset: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        self.chosen: str | None = None
         self.caller = Caller(pipe, name)
-        self._prober = Prober(self.caller)
-        self._layouts: dict[tuple[Any, ...], Layout] = {}
-        self._plans: dict[tuple[Any, ...], Plan] = {}
+        self.captions, self.offset, self._folder = captions, offset, folder
+        self.batching = Batching({} if self.device.type == "cpu" else dict.fromkeys(PARTS, ROWS))
+        self._layouts, self._planner = Layouts(self.caller), Planner(self.caller)
         self._direct = False
+        self._fingerprint = ""
 
     # ---------------------------------------------------------------------------------- what it is
 
@@ -86,128 +93,265 @@ class PipelineModel:
         return self.layout().size
 
     @property
+    def factor(self) -> int:
+        """Pixels along one side of a latent cell."""
+        return self.image_size[0] // self.shape[-2]
+
+    @property
     def clips(self) -> bool:
         """Whether the pipeline makes clips."""
         return self.caller.frames_name is not None
 
-    @cached_property
+    @property
+    def tf32(self) -> bool:
+        """Whether a GPU may round float32 to TF32."""
+        return self.caller.tf32
+
+    @tf32.setter
+    def tf32(self, allowed: bool) -> None:
+        self.caller.tf32 = allowed
+
+    @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change with the weights or the scheduler."""
-        return fingerprint.of_parameters(modules(self.caller.pipe).values(), self.caller.pipe.scheduler)
+        """16 hexadecimal digits that change with the weights or the scheduler; read when first asked for.
+
+        Of the folder, if it came from one.
+        """
+        if not self._fingerprint and self._folder is not None:
+            self._fingerprint = fingerprint.of_files(self._folder, tuple(self.caller.pipe.components))
+        elif not self._fingerprint:
+            networks = modules(self.caller.pipe).values()
+            self._fingerprint = fingerprint.of_parameters(networks, self.caller.pipe.scheduler)
+        return self._fingerprint
+
+    def precision(self) -> AbstractContextManager[None]:
+        """Within it float32 is exact on this model's device; for what is differentiated outside of these methods."""
+        return exact_float32(self.device, self.tf32)
 
     def follow(self, pipe: Any) -> None:
         """Go on with another object of the same pipeline, whose scheduler may be another one by now."""
         self.caller.pipe = pipe
 
+    @torch.no_grad()
     def forget_text_encoders(self, guidance: float | None = 1.0, **call: Any) -> None:
         """Keep what the text encoders answer to the empty prompt under this guidance, and let go of them.
 
         From then on this model holds none of their weights; other prompts raise ``ModelError``.  A pipeline that
         someone else holds keeps its own.
         """
-        if self.caller.memo is None or self.caller.memo.closed:
+        caller = self.caller
+        if caller.memo is None or caller.memo.closed:
             return
-        found = self.layout_of_call(call)
-        self.caller.memo.kept.clear()
-        looped = found.to_looped(torch.zeros(1, *found.shape, device=self.device))
-        with watched(modules(self.caller.pipe), self.caller.memo, busy=True) as used:
-            for scale in {1.0, guidance}:
-                watch, given = Watch(cut=1 + self.caller.spare), found.reordered(looped).to(self.dtype)
-                self.caller.call(
-                    unclipped(self.caller.pipe.scheduler), watch, found, self.caller.empty, None, scale, call, given
-                )
-        self.caller.memo.close()
-        encoders = {name: getattr(self.caller.pipe, name) for name, _ in used}
-        self.caller.pipe = twin(self.caller.pipe, **{name: husk(encoder) for name, encoder in encoders.items()})
+        found, _ = self.layout_of_call(call), self.fingerprint  # which is of all weights
+        caller.memo.kept.clear()
+        with watched(modules(caller.pipe), caller.memo, busy=True) as used:
+            for rows in self._sizes_of_groups():
+                given = found.to_given(torch.zeros(rows, *found.shape, device=self.device)).to(self.dtype)
+                texts: list[str] | str = caller.empty if rows == 1 else [caller.empty] * rows
+                for scale in {1.0, guidance}:
+                    watch = Watch(cut=1 + caller.spare)
+                    caller.call(unclipped(caller.pipe.scheduler), watch, found, texts, None, scale, call, given)
+        caller.memo.close()
+        encoders = {name: getattr(caller.pipe, name) for name, _ in used}
+        caller.pipe = twin(caller.pipe, **{name: husk(encoder) for name, encoder in encoders.items()})
 
-    # ---------------------------------------------------------------------------------- noise and latents
+    def _sizes_of_groups(self) -> list[int]:
+        """Powers of two up to what goes through the denoiser together."""
+        return [1 << i for i in range(self.batching.rows("denoiser").bit_length())]
 
     def noise_shape(self, size: tuple[int, int] | None = None, frames: int | None = None) -> Shape:
         """Shape of one noise, ``(C, h, w)`` or ``(C, F, h, w)``, for a picture of ``size`` (height, width) in pixels.
 
-        ``frames``: of the clip.  Without them, the pipeline's own.
+        ``frames``: of the clip.  Without them, the pipeline's own.  Raises ``InputError`` for a size that it takes for
+        another one, ``ModelError`` for one that it does not take.
         """
-        return self.layout(size, frames).shape
+        if frames is not None and not self.clips:
+            raise InputError(f"The model {self.name} makes pictures, not clips.")
+        found = self.layout(size, frames)
+        if size is not None and found.size != tuple(size):
+            asked, made = (f"{width}x{height}" for height, width in (size, found.size))
+            raise InputError(f"The model {self.name} makes pictures of {made} where {asked} is asked for.")
+        return found.shape
 
     def latents(self, noise: Tensor) -> Tensor:
         """What ``latents=`` of the pipeline wants: noise ``[B, C, h, w]`` or ``[B, C, F, h, w]`` in its own order."""
-        found = self._layout_of(noise, {})
+        found = self._layouts.of(noise, {})
         return found.to_given(noise.to(self.device)).to(self.dtype)
 
-    @torch.no_grad()
     def sample(
         self,
         noise: Tensor,
-        prompts: Sequence[str] | str = "",
+        prompts: Prompts = "",
         steps: int | None = None,
-        guidance: float | None = None,
+        guidance: float | None = 1.0,
         **call: Any,
     ) -> Tensor:
         """Noise to latents, both ``[B, C, h, w]`` or ``[B, C, F, h, w]``, by the pipeline's own call.
 
-        ``steps`` and ``guidance``: the pipeline's own unless given; guidance 1 is none.  ``call``: whatever else the
-        pipeline's call takes.  Raises ``SamplerError`` for a sampler that adds noise.
+        ``steps``: the pipeline's own unless given.  ``guidance``: 1 is none, None the pipeline's own; where it is
+        embedded in the network (distilled), 1 means the pipeline's own too.  ``call``: whatever else the pipeline's
+        call takes.  Raises ``SamplerError`` for a sampler that adds noise.
         """
-        found = self._layout_of(noise, call)
+        found = self._layouts.of(noise, call)
         plan = self.plan(found, steps, call)
         plan.response.check_deterministic()
-        latents = list[Tensor]()
-        for rows, texts in self._rows(found, noise, prompts):
-            rows = rows.to(self.device)
-            given = found.to_given(rows).to(self.dtype)
+
+        def group(rows: Tensor, texts: list[str] | str, which: Tensor) -> tuple[Tensor, None]:
             watch = Exact(start=plan.init * found.to_looped(rows)) if self.caller.half else Watch()
-            self.caller.call(unclipped(self.caller.pipe.scheduler), watch, found, texts, steps, guidance, call, given)
-            assert watch.last is not None
-            latents.append(found.from_looped(watch.last))
-        return torch.cat(latents)
+            return self._forwards(found, rows, texts, watch, steps, guidance, call), None
+
+        return self._together(found, noise, prompts, guidance, group)[0]
 
     @torch.no_grad()
+    def _forwards(
+        self,
+        found: Layout,
+        noise: Tensor,
+        texts: list[str] | str,
+        watch: Watch,
+        steps: int | None,
+        guidance: float | None,
+        call: dict[str, Any],
+    ) -> Tensor:
+        """One call from noise to latents, watched."""
+        given = found.to_given(noise).to(self.dtype)
+        scheduler = unclipped(self.caller.pipe.scheduler)
+        self.caller.call(scheduler, watch, found, texts, steps, guidance, call, given)
+        assert watch.last is not None
+        return found.from_looped(watch.last)
+
     def recover(
         self,
         latent: Tensor,
-        prompts: Sequence[str] | str = "",
+        prompts: Prompts = "",
         steps: int | None = None,
-        guidance: float | None = None,
+        guidance: float | None = 1.0,
         evaluations: int = 1,
         **call: Any,
     ) -> Tensor:
-        """Latents back to noise, both ``[B, C, h, w]`` or ``[B, C, F, h, w]``: the value of :meth:`invert`."""
-        return self.invert(latent, prompts, steps, guidance, evaluations, **call).value
+        """Latents back to noise, both ``[B, C, h, w]`` or ``[B, C, F, h, w]``: the value of :meth:`recovered`."""
+        return self.recovered(latent, prompts, steps, guidance, evaluations, **call).value
 
-    @torch.no_grad()
-    def invert(
+    def recovered(
         self,
         latent: Tensor,
-        prompts: Sequence[str] | str = "",
+        prompts: Prompts = "",
         steps: int | None = None,
-        guidance: float | None = None,
+        guidance: float | None = 1.0,
         evaluations: int = 1,
         method: Method = SOLVER,
         **call: Any,
     ) -> Solution:
         """Latents back to noise, by the pipeline's own call with its scheduler reversed.
 
-        ``evaluations``: model outputs a step; one is DDIM inversion, more solve the step.  Other arguments as in
-        :meth:`sample`.  Raises ``SamplerError`` where the sampler cannot be inverted.
+        ``evaluations``: model outputs a step; one takes it backwards as it stands, more solve it.  Other arguments as
+        in :meth:`sample`.  Raises ``SamplerError`` where the sampler cannot be inverted.
         """
-        if evaluations < 1:
-            raise InputError("Every step needs at least one evaluation.")
-        found = self._layout_of(latent, call)
-        plan = self._reading_plan(found, steps, call)
-        values, residuals, statuses = list[Tensor](), list[Tensor](), list[Any]()
-        for rows, texts in self._rows(found, latent, prompts):
-            looped = found.to_looped(rows.to(self.device))
-            role = Backwards(plan.grid, plan.response, looped, evaluations, method, self.caller.spare, self._direct)
-            given = found.reordered(role.point).to(self.dtype)
-            self.caller.call(self.caller.pipe.scheduler, role, found, texts, steps, guidance, call, given)
-            self._direct = role.direct
-            if role.found is None:
-                raise ModelError(f"{self.name} left its loop before all steps were undone.")
-            values.append(found.from_looped(role.found.value) / plan.init)
-            residuals.append(role.found.residual)
-            statuses += role.found.status
+        found = self._layouts.of(latent, call)
+        plan = self._planner.for_reading(found, steps, call)
+
+        def group(rows: Tensor, texts: list[str] | str, which: Tensor) -> tuple[Tensor, Found]:
+            end = self._backwards(found, plan, rows, texts, (steps, guidance, evaluations), method, call)
+            return found.from_looped(end.value) / plan.init, end
+
+        value, ends = self._together(found, latent, prompts, guidance, group)
+        residual = torch.cat([end.residual for end in ends]) if ends else value.new_zeros(0)
         count = torch.full((len(latent),), len(plan.response.a) * evaluations)
-        return Solution(torch.cat(values), torch.cat(residuals), count, tuple(statuses), torch.cat(residuals)[None])
+        statuses = tuple(status for end in ends for status in end.status)
+        return Solution(value, residual, count, statuses, residual[None])
+
+    @torch.no_grad()
+    def _backwards(
+        self,
+        found: Layout,
+        plan: Plan,
+        latent: Tensor,
+        texts: list[str] | str,
+        how: tuple[int | None, float | None, int],
+        method: Method,
+        call: dict[str, Any],
+    ) -> Found:
+        """One call from latents to noise."""
+        steps, guidance, evaluations = how
+        if evaluations < 1:
+            raise InputError("Undoing a step takes at least one evaluation.")
+        looped = found.to_looped(latent)
+        role = Backwards(plan.grid, plan.response, looped, evaluations, method, self.caller.spare, self._direct)
+        given = found.reordered(role.point).to(self.dtype)
+        self.caller.call(self.caller.pipe.scheduler, role, found, texts, steps, guidance, call, given)
+        self._direct = role.direct
+        if role.found is None:
+            raise ModelError(f"{self.name} left its loop before all steps were undone.")
+        return role.found
+
+    def _together(
+        self,
+        found: Layout,
+        batch: Tensor,
+        prompts: Prompts,
+        guidance: float | None,
+        group: Callable[[Tensor, list[str] | str, Tensor], tuple[Tensor, T]],
+    ) -> tuple[Tensor, list[T]]:
+        """``group`` of samples, prompts and their places, as many as go through the networks together.
+
+        Answers the tensors as one, and what came with each.
+        """
+        texts = [prompts] * len(batch) if isinstance(prompts, str) else list(prompts)
+        if len(texts) != len(batch):
+            raise InputError(f"There are {len(texts)} prompts for {len(batch)} pictures.")
+
+        ends = list[T]()
+
+        def work(rows: Tensor, which: Tensor) -> Tensor:
+            done = list[tuple[Tensor, T]]()
+            for part in self._parts(found, len(rows)):
+                some = [texts[i] or self.caller.empty for i in which[part].tolist()]
+                done.append(group(rows[part].to(self.device), some[0] if len(some) == 1 else some, which[part]))
+            ends.extend(end for _, end in done)  # all or none: where memory runs out, the same rows come again
+            return torch.cat([value for value, _ in done])
+
+        if not texts:
+            return batch, ends
+        passes = 1 if guidance == 1.0 else 2
+        return self.batching.run("denoiser", work, batch, torch.arange(len(batch)), passes=passes), ends
+
+    def _parts(self, found: Layout, count: int) -> Iterator[slice]:
+        """Rows of a group: all; one by one where a call makes one sample; or as many as kept prompts are there for."""
+        closed, i = self.caller.memo is not None and self.caller.memo.closed, 0
+        while i < count:
+            left = count - i
+            rows = 1 if found.alone else 1 << left.bit_length() - 1 if closed else left
+            yield slice(i, i + rows)
+            i += rows
+
+    def levels(self, latent: Tensor, *, steps: int) -> list[Tensor]:
+        """A latent ``[B, C, h, w]`` at every noise level, noisiest first, under the empty prompt."""
+        found = self._layouts.of(latent, {})
+        plan = self._planner.for_reading(found, steps, {})
+
+        def group(rows: Tensor, texts: list[str] | str, which: Tensor) -> tuple[Tensor, Found]:
+            end = self._backwards(found, plan, rows, texts, (steps, 1.0, 1), SOLVER, {})
+            return end.value, end
+
+        ends = self._together(found, latent, "", 1.0, group)[1]
+        each = zip(*(end.levels for end in ends), strict=True)
+        return [torch.cat([found.from_looped(one) for one in level]) for level in each]
+
+    def resample(
+        self, known: Sequence[Tensor], free: Tensor, noise: Tensor, prompts: Prompts, *, guidance: float
+    ) -> Tensor:
+        """The free cells (bool ``[h, w]``) sampled from noise ``[B, C, h, w]``, the others as known at every level."""
+        found, steps = self._layouts.of(noise, {}), len(known) - 1
+        plan = self.plan(found, steps, {})
+        plan.response.check_keeps()
+        start = torch.where(free, noise.to(known[0].device), known[0] / plan.init)
+        open_ = found.to_looped(free.expand(1, *found.shape).float()) > 0.5
+
+        def group(rows: Tensor, texts: list[str] | str, which: Tensor) -> tuple[Tensor, None]:
+            watch = Blend(free=open_, known=[found.to_looped(level[which]) for level in known])
+            return self._forwards(found, rows, texts, watch, steps, guidance, {}), None
+
+        return self._together(found, start, prompts, guidance, group)[0]
 
     # ---------------------------------------------------------------------------------- pictures
 
@@ -216,166 +360,40 @@ class PipelineModel:
         """Posterior mode: pixels ``[B, 3, H, W]``, clips ``[B, 3, F, H, W]``, in [-1, 1], to latents, float32."""
         size, frames = (int(pixels.shape[-2]), int(pixels.shape[-1])), pixels.shape[2] if pixels.ndim == 5 else None
         found = self.layout(size, frames)
-        return torch.cat([self._encode(found, one) for one in torch.split(pixels, 1)])
+        network = self.caller.decoders()[found.decoder]
 
-    def _encode(self, found: Layout, pixels: Tensor) -> Tensor:
-        x = pixels.to(self.device)
-        if found.framewise:
-            x = x.transpose(1, 2).flatten(0, 1) if x.ndim == 5 else x
-        elif len(found.decoded) == 5 and x.ndim == 4:
-            x = x[:, :, None]
-        with untouched(self.caller.pipe), exact_float32(self.device), self._autoencoder(found) as autoencoder:
-            return found.from_autoencoder(_mode(autoencoder.encode(x.to(found.number))).float(), 1)
+        def work(rows: Tensor) -> Tensor:
+            return torch.cat([coding.encode(network, found, one) for one in _ones(rows.to(self.device), found)])
+
+        with untouched(self.caller.pipe), self.precision():
+            return self.batching.run("encoder", work, pixels)
 
     @torch.no_grad()
     def decode(self, latent: Tensor) -> Tensor:
         """Latents to pixels ``[B, 3, H, W]`` or clips ``[B, 3, F, H, W]``, float32, not clipped."""
-        with untouched(self.caller.pipe), exact_float32(self.device):
-            return torch.cat([self.decode_with_gradient(one) for one in torch.split(latent, 1)])
+        with untouched(self.caller.pipe), self.precision():
+            return self.batching.run("decoder", self.decode_with_gradient, latent)
 
     def decode_with_gradient(self, latent: Tensor) -> Tensor:
-        """As :meth:`decode` for one latent, for methods that differentiate."""
-        found = self._layout_of(latent, {})
-        more, named = found.decode
-        with self._autoencoder(found) as autoencoder:
-            z = found.to_autoencoder(latent.to(self.device)).to(found.number)
-            pixels = tensor_of(autoencoder.decode(z, *more, **named)).float()
-        if found.frames is None:
-            return pixels[:, :, 0] if pixels.ndim == 5 else pixels
-        return pixels.transpose(0, 1)[None] if pixels.ndim == 4 else pixels
-
-    @contextlib.contextmanager
-    def _autoencoder(self, found: Layout) -> Iterator[Any]:
-        """The autoencoder in the number type in which the pipeline runs it."""
+        """As :meth:`decode`, all rows at once, for methods that differentiate."""
+        found = self._layouts.of(latent, {})
         network = self.caller.decoders()[found.decoder]
-        before = network.dtype
-        if before != found.number:
-            network.to(found.number)
-        try:
-            yield network
-        finally:
-            if before != found.number:
-                network.to(before)
-
-    # ---------------------------------------------------------------------------------- layouts and plans
+        rows = _ones(latent.to(self.device), found)
+        return torch.cat([coding.decode(network, found, one) for one in rows])
 
     def layout(self, size: tuple[int, int] | None = None, frames: int | None = None, **call: Any) -> Layout:
-        """Where a pipeline keeps the numbers of a picture of this size (height, width); probed once.
-
-        ``call``: what else the call takes that has to do with it, if anything.
-        """
-        binning = call.get(BINNING)
-        key = (None if size is None else (int(size[0]), int(size[1])), frames, binning)
-        if key not in self._layouts:
-            found = self._prober.layout(key[0], frames, call)
-            self._layouts[key] = self._layouts[found.size, found.frames, binning] = found
-        return self._layouts[key]
+        """Where the pipeline keeps the numbers of a picture of this size; see :class:`layouts.Layouts`."""
+        return self._layouts(size, frames, **call)
 
     def layout_of_call(self, call: dict[str, Any]) -> Layout:
         """The layout of a call with these arguments of the pipeline's own."""
-        return self.layout(size_of(call), frames_of(call), **call)
-
-    def _layout_of(self, latent: Tensor, call: dict[str, Any]) -> Layout:
-        """The layout that a noise or latent ``[B, ...]`` has, told by the call's size or by its shape."""
-        shape = tuple(latent.shape[1:])
-        if size_of(call) or frames_of(call):
-            found = self.layout_of_call(call)
-        else:
-            known = (one for one in self._layouts.values() if one.shape == shape)
-            found = next(known, None) or self.layout(*self._guess(shape), **call)
-        if found.shape != shape:
-            raise ModelError(
-                f"{self.name} has latents of {_times(found.shape)} at {_times(found.size)} pixels, not {_times(shape)}."
-            )
-        return found
-
-    def _guess(self, shape: Shape) -> tuple[tuple[int, int] | None, int | None]:
-        """Size and frames in pixels of a latent of this shape, in proportion to the pipeline's own size."""
-        own = self.layout()
-        if own.shape == shape or len(own.shape) != len(shape):
-            return None, None
-        size = tuple(n * whole // part for n, whole, part in zip(shape[-2:], own.size, own.shape[-2:], strict=True))
-        if own.frames is None or shape[1] == own.shape[1]:
-            return (size[0], size[1]), own.frames
-        most = own.shape[1] - 1
-        return (size[0], size[1]), 1 + (shape[1] - 1) * (own.frames - 1) // most if most else shape[1]
+        return self._layouts.of_call(call)
 
     def plan(self, found: Layout, steps: int | None, call: dict[str, Any], exactly: bool = False) -> Plan:
-        """The scheduler's steps in a call of this size, and the factor that noise is scaled with; probed once.
-
-        ``exactly``: with the scheduler's own settings, even where it clips samples.
-        """
-        scheduler = self.caller.pipe.scheduler
-        simple = {k: v for k, v in call.items() if isinstance(v, (int, float, str, list, tuple))}
-        what = (steps, exactly, sorted(simple.items()), type(scheduler), dict(scheduler.config))
-        key = (found.size, found.frames, repr(what))
-        if key not in self._plans:
-            watch = Watch(cut=1 + self.caller.spare)
-            noise = torch.randn(1, *found.shape, generator=torch.Generator().manual_seed(0))
-            given = found.to_given(noise.to(self.device)).to(self.dtype)
-            used = scheduler if exactly else unclipped(scheduler)
-            try:
-                self.caller.call(used, watch, found, self.caller.empty, steps, 1.0, call, given)
-            except ModelError as error:
-                raise self.caller.noisy or error from None
-            assert watch.first is not None
-            first, sent = found.from_looped(watch.first), noise.to(watch.first.device)
-            init = float((first * sent).sum() / sent.square().sum())
-            self._plans[key] = Plan(watch.grid, respond(watch.grid, self.caller.spare, **watch.extra), init)
-        return self._plans[key]
-
-    def _reading_plan(self, found: Layout, steps: int | None, call: dict[str, Any]) -> Plan:
-        """The sampler's own plan if it can be inverted, else that of DDIM with the same noise levels."""
-        plan = self.plan(found, steps, call)
-        try:
-            plan.response.check_keeps()
-            return plan
-        except SamplerError:
-            grid = _ddim(plan.grid)
-            if grid is None:
-                raise
-            return Plan(grid, respond(grid, self.caller.spare), 1.0)
-
-    def _rows(
-        self, found: Layout, batch: Tensor, prompts: Sequence[str] | str
-    ) -> Iterator[tuple[Tensor, list[str] | str]]:
-        """Samples and prompts as the networks take them: one at a time on a CPU."""
-        texts = [prompts] * len(batch) if isinstance(prompts, str) else list(prompts)
-        texts = [text or self.caller.empty for text in texts]
-        if len(texts) != len(batch):
-            raise InputError(f"There are {len(texts)} prompts for {len(batch)} samples.")
-        alone = self.device.type == "cpu" or found.alone or (self.caller.memo is not None and self.caller.memo.closed)
-        rows = 1 if alone else ROWS
-        for i in range(0, len(batch), rows):
-            part = texts[i : i + rows]
-            yield batch[i : i + rows], part[0] if len(part) == 1 else part
+        """The scheduler's steps in a call of this size; see :meth:`planning.Planner.plan`."""
+        return self._planner.plan(found, steps, call, exactly)
 
 
-def _mode(answer: Any) -> Tensor:
-    """The mode of what an ``encode`` answers, whichever of diffusers' forms it has."""
-    distribution = getattr(answer, "latent_dist", None)
-    if distribution is not None:
-        return distribution.mode()
-    for name in ("latents", "latent"):
-        if isinstance(found := getattr(answer, name, None), Tensor):
-            return found
-    return tensor_of(answer)
-
-
-def _ddim(grid: Any) -> Any:
-    """DDIM over the same steps as a scheduler of variance-preserving diffusion, or None for other schedulers."""
-    if not hasattr(grid, "alphas_cumprod") or grid.config.get("prediction_type", "epsilon") not in (
-        "epsilon",
-        "v_prediction",
-        "sample",
-    ):
-        return None
-    from diffusers import DDIMScheduler
-
-    made = DDIMScheduler.from_config(grid.config, clip_sample=False, thresholding=False, set_alpha_to_one=False)
-    made.set_timesteps(len(grid.timesteps))
-    return made
-
-
-def _times(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))
+def _ones(rows: Tensor, found: Layout) -> Sequence[Tensor]:
+    """Rows as an autoencoder takes them: together, or clip by clip."""
+    return [rows] if found.frames is None else torch.split(rows, 1)

@@ -27,11 +27,15 @@ Walk = Generator[tuple[Tensor, int], Tensor, "Found"]
 
 @dataclass
 class Found:
-    """First sample ``[B, ...]``; per sample the largest residual of all steps, and why the solver stopped."""
+    """First sample ``[B, ...]``; per sample the largest residual of all steps, and why the solver stopped.
+
+    ``levels``: the samples of all steps, noisiest first.
+    """
 
     value: Tensor
     residual: Tensor
     status: tuple[Status, ...]
+    levels: list[Tensor] = field(default_factory=list)
 
 
 def order(response: Response, evaluations: int) -> list[int]:
@@ -66,16 +70,17 @@ def walk(response: Response, latent: Tensor, evaluations: int, tolerance: float,
     book = _Book(len(latent), latent.device, tolerance)
     outputs = dict[int, Tensor]()
     scales = (*response.scales, 1.0)
-    x = latent
+    x, levels = latent, [latent]
     for turn in range(passes):
-        x = latent
+        x, levels = latent, [latent]
         book.begin()
         for i in reversed(range(len(response.a))):
             step = _Step(response, i, x, outputs if turn else None)
             near = outputs.get(i, outputs.get(i + 1))
             start = x * (scales[i + 1] / scales[i]) if near is None else x - step.residual(x, near)
             x, outputs[i] = yield from _solve(step, start, i, each[i], book, method)
-    return Found(x, book.residual, book.statuses())
+            levels.append(x)
+    return Found(x, book.residual, book.statuses(), levels[::-1])
 
 
 @dataclass
@@ -263,6 +268,26 @@ class Exact(Watch):
         answer = own(output.float(), sample.float())
         self.last = answer[0]
         return _like(answer, answer[0].to(output.dtype))
+
+
+@dataclass
+class Blend(Watch):
+    """Puts what is known of every sample back after each step, but for what is free.
+
+    ``free``: bool, of one sample.  ``known``: samples of all steps, noisiest first.
+    """
+
+    free: Tensor | None = None
+    known: list[Tensor] = field(default_factory=list)
+
+    def step(self, output: Tensor, sample: Tensor, own: OwnStep, extra: dict[str, Any]) -> Any:
+        """As ever, then blended."""
+        self.turns += 1
+        answer = own(output, sample)
+        assert self.free is not None
+        outside = self.known[self.turns].to(answer[0])
+        self.last = torch.where(self.free, answer[0].view_as(outside), outside).view_as(answer[0])
+        return _like(answer, self.last)
 
 
 def _rounded(exact: Tensor, sample: Tensor, half: torch.dtype) -> bool:

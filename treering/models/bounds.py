@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,26 @@ BOUNDS = (
 
 _UNKNOWN = ("addition_embed_type", "class_embed_type", "encoder_hid_dim_type", "num_class_embeds")
 """Settings of denoisers that are told more than time and text."""
+
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "sample_size": (1, 4096),
+    "sample_height": (1, 4096),
+    "sample_width": (1, 4096),
+    "sample_frames": (1, 4096),
+    "pos_embed_max_size": (1, 4096),
+    "max_position_embeddings": (1, 1 << 22),
+    "num_train_timesteps": (1, 100_000),
+    "solver_order": (1, 10),
+}
+"""What numbers of any family may be that size something before weights do."""
+
+
+def check_any(configs: Mapping[str, Config]) -> None:
+    """Raise ``ModelError`` unless the settings of parts of any family are within ``LIMITS``."""
+    for part, config in configs.items():
+        for key, (low, high) in LIMITS.items():
+            Bound(part, key, low, high, longest=4).check(config)
 
 
 def check(configs: dict[str, Config]) -> None:

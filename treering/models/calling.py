@@ -10,8 +10,10 @@ from torch import Tensor
 
 from ..errors import ModelError, SamplerError
 from .backwards import Backwards, in_role
+from .batching import out_of_memory
 from .layout import Layout
 from .precision import exact_float32
+from .sentences import first_line
 from .twin import Memo, modules, twin, untouched
 
 FRAMES = ("num_frames", "video_length")
@@ -28,8 +30,9 @@ class Caller:
     """A pipeline and what has been learned of how to call it.
 
     ``doubles``: whether guidance doubles what the denoiser is asked for (it is embedded otherwise; None: not known).
-    ``empty``: the prompt that stands for none.  ``spare``: last timesteps that the loop leaves out.  ``noisy``: the
-    reason, if its sampler adds noise.
+    ``empty``: the prompt that stands for none; ``spoken``: whether a call with it alone has gone through.  ``spare``:
+    last timesteps that the loop leaves out.  ``noisy``: the reason, if its sampler adds noise.  ``tf32``: whether a GPU
+    may round float32 to TF32.
     """
 
     def __init__(self, pipe: Any, name: str | None = None) -> None:
@@ -46,7 +49,9 @@ class Caller:
         self.memo = Memo(pipe.encode_prompt) if hasattr(pipe, "encode_prompt") else None
         self.doubles: bool | None = None
         self.empty, self.spare = "", 0
+        self.spoken = False
         self.noisy: SamplerError | None = None
+        self.tf32 = False
 
     @property
     def device(self) -> torch.device:
@@ -117,10 +122,12 @@ class Caller:
         wanted = {name: value for name, value in wanted.items() if name in self.takes}
         if isinstance(texts, list) and isinstance(wanted.get("negative_prompt"), str):
             wanted["negative_prompt"] = [wanted["negative_prompt"]] * len(texts)
-        with untouched(self.pipe), exact_float32(self.device):
+        with untouched(self.pipe), exact_float32(self.device, self.tf32):
             try:
                 return double(**wanted)
             except Exception as error:  # a pipeline may fail in any way
+                if out_of_memory(error):
+                    raise
                 raise ModelError(f"{self.name} failed in its own call: {first_line(error)}") from error
             finally:
                 hooks = vars(double).get("_all_hooks")
@@ -142,8 +149,3 @@ def name_of(pipe: Any) -> str:
     """Where a pipeline came from, or its class."""
     source = getattr(pipe.config, "_name_or_path", None) if hasattr(pipe, "config") else None
     return str(source or type(pipe).__name__)
-
-
-def first_line(error: Exception | None) -> str:
-    """An error in one line."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__

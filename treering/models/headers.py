@@ -95,7 +95,13 @@ def outline(make: Callable[[], Any], tensors: int) -> Shapes:
     """Shapes of a network that ``make`` builds, without its numbers; ``ModelError`` beyond ``tensors`` of them."""
     with torch.device("meta"), _at_most(tensors):
         network = make()
-    return {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    shapes: Shapes = {}
+    seen = set[int]()
+    for name, value in network.state_dict(keep_vars=True).items():
+        if id(value) not in seen:  # tied weights have several names, and files hold them once
+            shapes[name] = tuple(value.shape)
+        seen.add(id(value))
+    return shapes
 
 
 @contextmanager

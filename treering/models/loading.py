@@ -1,27 +1,31 @@
-"""From a name to a model: built in, a pipeline folder, or a hub id.
+"""From a name or a pipeline to a model: built in, a pipeline folder, a hub id, or an object that its user has.
 
 A folder is checked before a library sees it: its files (:mod:`trust`), the numbers of its configurations
-(:mod:`bounds`), and whether its weights fit the networks that they ask for (:mod:`headers`).
+(:mod:`bounds`), and whether its weights fit the networks that they ask for (:mod:`headers`).  Stable Diffusion 1 and 2
+have a way of their own, which takes a fifth less time on the demo model (``python -m treering.research paths``); every
+other pipeline is called by itself (:mod:`adapter`).
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..errors import ModelError
+from ..errors import InputError, ModelError
 from ..settings import AUTO, FLOAT32
-from . import batching, bounds, fastest, headers, trust
+from . import bounds, fastest, folders, trust
+from .adapter import PipelineModel
 from .builtin import BuiltIn
 from .hub import fetch, quiet
 from .pipeline import DTYPES, LatentModel
+from .protocol import Model
 from .sentences import first_line, printable
 from .shipped import BUILT_IN, DEFAULT
+from .twin import twin
 
 KNOWN = {
     "vae": ("network", "AutoencoderKL"),
@@ -37,44 +41,43 @@ CONFIGS = {
     "tokenizer": "tokenizer_config.json",
     "scheduler": "scheduler_config.json",
 }
-BASES = {
-    "vae": "diffusion_pytorch_model",
-    "unet": "diffusion_pytorch_model",
-    "text_encoder": "model",
-}
-"""Name of the weights in each part."""
 
 
-def load(name: str = DEFAULT, device: str = "cpu", dtype: str = "float32", download: bool = False) -> LatentModel:
-    """Load a built-in model, a pipeline folder, or a hub id; only safetensors are read.
+def load(source: Any = DEFAULT, device: str | None = None, dtype: str | None = None, download: bool = False) -> Model:
+    """Load a built-in model, a pipeline folder, or a hub id; or take a diffusers pipeline as it is.
 
-    ``dtype``: of :data:`treering.settings.DTYPES`, or ``auto`` for what the machine does fastest, if the model reads a
-    picture as well in it (:mod:`fastest`); its ``chosen`` says which that was.  Nothing is downloaded unless
-    ``download`` is set.  Raises ``ModelError`` with one sentence.
+    ``source``: a name, a path, or a pipeline object, which is not changed.  ``device``: ``cpu`` unless given; ``auto``
+    is the best there is.  ``dtype``: of :data:`treering.settings.DTYPES`, ``float32`` unless given, or ``auto`` for
+    what the machine does fastest, if the model reads a picture as well in it (:mod:`fastest`); its ``chosen`` says
+    which that was.  A pipeline object stays where it is and as it is.  Only safetensors are read, and nothing is
+    downloaded unless ``download`` is set.  Raises ``ModelError`` with one sentence.
     """
+    if not isinstance(source, str | Path):
+        return _as_it_is(source, device, dtype)
+    dtype = dtype or "float32"
     if dtype not in (*DTYPES, AUTO):
         raise ModelError(f"There is no number type {printable(dtype)!r}: use one of {', '.join(DTYPES)}.")
-    if device.startswith("meta"):
-        raise ModelError("The model cannot be put on 'meta': that device holds no numbers.")
+    device = resolved(device or "cpu")
+    name = str(source)
     built_in = BUILT_IN.get(name)
     folder = built_in.folder if built_in else Path(name)
     if not built_in and not (folder / "model_index.json").is_file():
         folder = fetch(name, download)
     with quiet():
         with _told(f"The model {printable(name)} cannot be loaded: "):
-            model = _from_folder(name, folder, built_in)
+            model = _from_folder(name, folder, built_in, DTYPES[FLOAT32 if dtype == AUTO else dtype])
         with _told(f"The model cannot be put on {printable(device)!r}: "):
             if dtype != AUTO:
-                return model.to(device, dtype)
-            model = model.to(device)
-            return _quickest(model, device, lambda: _from_folder(name, folder, built_in))
+                return _moved(model, device, dtype)
+            moved = _moved(model, device, FLOAT32)
+            return _quickest(moved, device, lambda: _from_folder(name, folder, built_in, DTYPES[FLOAT32]))
 
 
-def _quickest(model: LatentModel, device: str, again: Callable[[], LatentModel]) -> LatentModel:
+def _quickest(model: Model, device: str, again: Callable[[], Any]) -> Model:
     """A float32 model in the number type that its device does fastest; as it was (``again``) where that is no good."""
     wanted = fastest.fastest(model.device)
     model.chosen = FLOAT32
-    if wanted == model.chosen:
+    if wanted == FLOAT32 or not isinstance(model, LatentModel):
         return model
     picture = fastest.picture(model.image_size)
     exact = fastest.sample(model, picture)
@@ -83,6 +86,49 @@ def _quickest(model: LatentModel, device: str, again: Callable[[], LatentModel])
         wanted, model = FLOAT32, again().to(device)
     model.chosen = wanted
     return model
+
+
+def load_latent_model(
+    name: str = DEFAULT, device: str = "cpu", dtype: str = "float32", download: bool = False
+) -> LatentModel:
+    """As :func:`load`, for what takes a model apart: Stable Diffusion 1 and 2 alone."""
+    return taken_apart(load(name, device, dtype, download))
+
+
+def taken_apart(model: Model) -> LatentModel:
+    """A model of Stable Diffusion 1 or 2; raises ``ModelError`` for others."""
+    if not isinstance(model, LatentModel):
+        raise ModelError(f"The model {printable(model.name)} is neither Stable Diffusion 1 nor 2, as this needs.")
+    return model
+
+
+def resolved(device: str) -> str:
+    """A device by its name; ``auto`` is cuda, else mps, else cpu, whichever there is."""
+    if device.startswith("meta"):
+        raise ModelError("The model cannot be put on 'meta': that device holds no numbers.")
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _as_it_is(pipe: Any, device: str | None, dtype: str | None) -> Model:
+    if isinstance(pipe, LatentModel | PipelineModel):
+        return pipe
+    if device is not None or dtype is not None:
+        raise InputError("A pipeline stays where it is and as it is; move it with its own .to(...) before.")
+    if not hasattr(pipe, "components"):
+        raise ModelError(f"{printable(type(pipe).__name__)} is not a diffusers pipeline, a folder's name or a hub id.")
+    return PipelineModel(twin(pipe))
+
+
+def _moved(model: Any, device: str, dtype: str) -> Model:
+    """On its device; a pipeline was loaded in its number type."""
+    if isinstance(model, LatentModel):
+        return model.to(device, dtype)
+    pipe, name, folder = model
+    return PipelineModel(pipe.to(device), name, folder=folder)
 
 
 @contextlib.contextmanager
@@ -98,21 +144,23 @@ def _told(start: str) -> Iterator[None]:
         raise ModelError(f"{start}{first_line(error)}") from error
 
 
-def _from_folder(name: str, folder: Path, built_in: BuiltIn | None) -> LatentModel:
+def _from_folder(name: str, folder: Path, built_in: BuiltIn | None, dtype: torch.dtype) -> Any:
+    """A model with a way of its own, or a pipeline with its name and folder."""
     index = trust.read_index(folder)
-    _check_family(name, index)
+    if not known(index):
+        return folders.load(folder, index, dtype), name, folder
     classes = {part: trust.component(index, part, kind) for part, (kind, _) in KNOWN.items()}
     scheduler = trust.component(index, "scheduler", "scheduler")
     places = {part: trust.check_files(folder, part) for part in CONFIGS}
     trust.check_beside(folder)
     configs = {part: trust.read_config(places[part] / file) for part, file in CONFIGS.items()}
     bounds.check(configs)
-    _check_weights(classes, places, configs)
+    folders.check_weights({part: (KNOWN[part][0], kind) for part, kind in classes.items()}, places, configs)
     return LatentModel(
         name,
-        _network(classes["vae"], places["vae"], low_cpu_mem_usage=False),
-        _network(classes["unet"], places["unet"], low_cpu_mem_usage=False),
-        _network(classes["text_encoder"], places["text_encoder"]),
+        folders.network(classes["vae"], places["vae"], low_cpu_mem_usage=False),
+        folders.network(classes["unet"], places["unet"], low_cpu_mem_usage=False),
+        folders.network(classes["text_encoder"], places["text_encoder"]),
         _tokenizer(classes["tokenizer"], places["tokenizer"], configs["text_encoder"]),
         scheduler.from_pretrained(places["scheduler"], local_files_only=True),
         folder,
@@ -121,48 +169,11 @@ def _from_folder(name: str, folder: Path, built_in: BuiltIn | None) -> LatentMod
     )
 
 
-def _check_family(name: str, index: dict[str, Any]) -> None:
-    for part, (_, wanted) in KNOWN.items():
-        entry = index.get(part)
-        if not isinstance(entry, list) or len(entry) != 2 or entry[1] != wanted or "text_encoder_2" in index:
-            kind = printable(index["_class_name"])
-            raise ModelError(f"The model {printable(name)} is a {kind}; only Stable Diffusion 1 and 2 are known.")
-
-
-def _check_weights(classes: dict[str, Any], places: dict[str, Path], configs: dict[str, Any]) -> None:
-    """The networks in outline against the headers of their files, and all of them against the memory there is."""
-    numbers = 0
-    for part, base in BASES.items():
-        given = headers.weights(places[part], base)
-        wanted = headers.outline(partial(_built, classes[part], configs[part]), len(given))
-        headers.check_fit(part, wanted, given)
-        numbers += headers.count(wanted)
-    there = batching.host_memory()
-    if there is not None and 4 * numbers > there:
-        raise ModelError(f"it takes {4 * numbers / 1e9:.1f} GB of memory, and {there / 1e9:.1f} GB are free")
-
-
-def _built(kind: Any, config: dict[str, Any]) -> Any:
-    """A network by its configuration, as its library builds it."""
-    if hasattr(kind, "from_config"):
-        return kind.from_config(config)
-    return kind(kind.config_class.from_dict(config))
-
-
-def _network(kind: Any, place: Path, **options: Any) -> Any:
-    """A network with its weights, in float32; all of them must be there."""
-    network, info = kind.from_pretrained(
-        place,
-        use_safetensors=True,
-        local_files_only=True,
-        torch_dtype=torch.float32,
-        output_loading_info=True,
-        **options,
-    )
-    missing = info["missing_keys"] if isinstance(info, dict) else info.missing_keys
-    if missing:
-        raise ModelError(f"{place.name} lacks the weights of {printable(min(missing))} and {len(missing) - 1} more")
-    return network
+def known(index: dict[str, Any]) -> bool:
+    """Whether an index has the parts of Stable Diffusion 1 and 2, and no others that make the picture."""
+    named = {part: entry[1] for part, entry in index.items() if isinstance(entry, list) and len(entry) == 2}
+    others = {part for part, name in named.items() if name} - {*KNOWN, "scheduler", *folders.LEFT_OUT}
+    return not others and all(named.get(part) == name for part, (_, name) in KNOWN.items())
 
 
 def _tokenizer(kind: Any, place: Path, text: dict[str, Any]) -> Any:

@@ -77,7 +77,7 @@ class LatentModel:
     @property
     def weight_bytes(self) -> int:
         """Bytes that the networks take."""
-        networks = (self.vae, self.unet, self.text_encoder)
+        networks = [net for net in (self.vae, self.unet, self.text_encoder) if net is not None]
         return sum(t.numel() * t.element_size() for net in networks for t in (*net.parameters(), *net.buffers()))
 
     @cached_property
@@ -92,6 +92,7 @@ class LatentModel:
 
     def to(self, device: str = "cpu", dtype: str = "float32") -> LatentModel:
         """Move the networks; iterates stay float32."""
+        self._contexts.clear()
         for network in (self.vae, self.unet, self.text_encoder):
             network.to(device=device, dtype=DTYPES[dtype])
             if device == "cpu":
@@ -148,20 +149,27 @@ class LatentModel:
 
     # ------------------------------------------------------------------------------- denoiser
 
-    @torch.no_grad()
     def context(self, prompt: str) -> Tensor:
-        """Text embedding ``[1, tokens, width]`` of one prompt; raises ``InputError`` if it is not valid Unicode.
+        """Text embedding ``[1, tokens, width]`` of one prompt; that of the empty one is made once.
 
-        That of the empty prompt, which every reading asks for many times, is kept.
+        Raises ``InputError`` if it is not valid Unicode.
         """
         if prompt not in self._contexts:
-            embedding = self._embedded(prompt)
+            if self.text_encoder is None:
+                raise ModelError("Its text encoder has been let go, so only the empty prompt is known.")
+            context = self._context(prompt)
             if prompt:
-                return embedding
-            self._contexts[prompt] = embedding
+                return context
+            self._contexts[prompt] = context
         return self._contexts[prompt]
 
-    def _embedded(self, prompt: str) -> Tensor:
+    def forget_text_encoders(self, guidance: float = 1.0) -> None:
+        """Keep the embedding of the empty prompt, and let go of the text encoder; see the protocol."""
+        self.context("")
+        self.text_encoder = None
+
+    @torch.no_grad()
+    def _context(self, prompt: str) -> Tensor:
         try:
             prompt.encode()
         except UnicodeEncodeError:
@@ -276,6 +284,17 @@ class LatentModel:
             raise InputError("Undoing a step takes at least one evaluation.")
         f = self._told(prompts, len(latent), guidance, call)
         return walk.recover(self.schedule(steps), f, latent.to(self.device, torch.float32), evaluations)
+
+    def levels(self, latent: Tensor, *, steps: int) -> list[Tensor]:
+        """A latent ``[B, C, h, w]`` at every noise level, under the empty prompt; see :func:`walk.levels`."""
+        return walk.levels(self.schedule(steps), self.denoiser([""] * len(latent)), latent)
+
+    def resample(
+        self, known: Sequence[Tensor], free: Tensor, noise: Tensor, prompts: Sequence[str] | str, *, guidance: float
+    ) -> Tensor:
+        """The free cells sampled from noise ``[B, C, h, w]``, the others as known; see :func:`walk.resample`."""
+        f = self._told(prompts, len(noise), guidance, {})
+        return walk.resample(self.schedule(len(known) - 1), f, known, free, noise)
 
     def _told(self, prompts: Sequence[str] | str, count: int, guidance: float, call: dict[str, Any]) -> Denoiser:
         prompts = [prompts] * count if isinstance(prompts, str) else prompts

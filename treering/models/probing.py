@@ -13,11 +13,17 @@ from torch import Tensor
 
 from ..errors import ModelError, SamplerError
 from .backwards import Watch
-from .calling import EMPTY, GUIDANCE, Caller, first_line
+from .batching import out_of_memory
+from .calling import EMPTY, GUIDANCE, Caller
 from .layout import Layout, Map, Shape, candidates, find
 from .response import respond, unclipped
+from .sentences import first_line
 from .twin import Draws, disguised, modules, watched
 
+_PICTURES = frozenset(
+    ("image", "images", "mask_image", "control_image", "conditioning_image", "init_image", "video", "control_video")
+)
+"""Arguments of calls by which pictures come in, to be edited, enlarged or followed."""
 _PROBING = (2, 4, 1, 20)
 """Numbers of steps to try while probing a layout; only the first is done."""
 
@@ -121,6 +127,7 @@ class Prober:
             looped, number = tuple(last.shape[1:] if len(last) == 1 else last.shape), z.dtype
             place = (tuple(decoded.shape), (more, named), number, name, len(last))
             return Layout(shape, given[1:], looped, head, tail, (height, width), count, asked, framewise, *place)
+        assert problem is not None
         raise ModelError(
             f"The layout of {self.caller.name}'s latents could not be found: {first_line(problem)}"
         ) from problem
@@ -139,12 +146,25 @@ class Prober:
             try:
                 self._try(plain)
             except Exception as error:  # a pipeline may refuse in any way
+                if out_of_memory(error):
+                    raise
                 problem = problem or error
                 continue
             self.caller.empty, self.caller.spare = text, cut - plain.watch.turns
+            self.caller.spoken = True
             self._see_noise(plain.watch)
             return plain
-        raise ModelError(f"{self.caller.name} cannot be called with a prompt alone: {first_line(problem)}") from problem
+        assert problem is not None
+        raise ModelError(self._refusal(call, problem)) from problem
+
+    def _refusal(self, call: dict[str, Any], problem: Exception) -> str:
+        """Why no call of this size went through, as a sentence."""
+        name, takes = self.caller.name, self.caller.takes
+        if call.get("height") and self.caller.spoken:
+            return f"{name} makes no pictures of {call['width']}x{call['height']}: {first_line(problem)}"
+        if wanted := sorted(takes & _PICTURES):
+            return f"{name} edits or upscales pictures (its call takes {wanted[0]}=); one that makes them is needed."
+        return f"{name} cannot be called with a prompt alone: {first_line(problem)}"
 
     def _see_noise(self, watch: Watch) -> None:
         """Keep the reason if the sampler adds noise: some such samplers take few numbers of steps."""

@@ -8,6 +8,7 @@ on the others (on a CPU to the last bit, elsewhere up to rounding).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -22,16 +23,36 @@ if TYPE_CHECKING:
 class Model(Protocol):
     """A latent diffusion model: its way from noise to pixels, and its ways back.
 
-    ``name``: as it was asked for.  ``captions``: a random prompt of the model's own world for a seed, or None where
-    people must bring prompts.  ``offset``: how far, (down, across) in cells, the noise lies from its pixels, which
-    shows in turned pictures (:mod:`treering.reading.offset`).  ``batching``: how many pictures to bring together,
-    ``batching.rows("detect")``.
+    ``tf32``: whether a GPU may round float32 to TF32.
     """
 
-    name: str
-    captions: Callable[[int], str] | None
-    offset: tuple[float, float]
-    batching: Batching
+    tf32: bool
+
+    @property
+    def name(self) -> str:
+        """As it was asked for."""
+        ...
+
+    chosen: str | None
+    """The number type, where it was left to the machine; else None."""
+
+    @property
+    def captions(self) -> Callable[[int], str] | None:
+        """A random prompt of the model's own world for a seed; None where people must bring prompts."""
+        ...
+
+    @property
+    def offset(self) -> tuple[float, float]:
+        """How far, (down, across) in cells, the noise lies from its pixels.
+
+        It shows in turned pictures; :mod:`treering.reading.offset` measures it, and (0, 0) is where it is not known.
+        """
+        ...
+
+    @property
+    def batching(self) -> Batching:
+        """How many pictures to bring together: ``batching.rows("detect")``."""
+        ...
 
     @property
     def fingerprint(self) -> str:
@@ -111,10 +132,38 @@ class Model(Protocol):
         """
         ...
 
+    def levels(self, latent: Tensor, *, steps: int) -> list[Tensor]:
+        """A latent at every noise level of the sampler, under the empty prompt: noisiest first, itself last."""
+        ...
+
+    def resample(
+        self, known: Sequence[Tensor], free: Tensor, noise: Tensor, prompts: Sequence[str] | str, *, guidance: float
+    ) -> Tensor:
+        """Sample the free cells from noise, with the others as in ``known`` (:meth:`levels`) at every noise level.
+
+        ``free``: bool ``[h, w]``.  In all other cells the result is ``known[-1]``.
+        """
+        ...
+
     def encode(self, pixels: Tensor) -> Tensor:
         """Pixels to latent: the mode of the posterior, never a draw from it."""
         ...
 
     def decode(self, latent: Tensor) -> Tensor:
         """Latent to pixels, not clipped."""
+        ...
+
+    def decode_with_gradient(self, latent: Tensor) -> Tensor:
+        """As :meth:`decode`, all rows at once, for methods that differentiate."""
+        ...
+
+    def precision(self) -> AbstractContextManager[None]:
+        """Within it float32 is exact on this model's device; for what is differentiated outside of these methods."""
+        ...
+
+    def forget_text_encoders(self, guidance: float = 1.0) -> None:
+        """Keep what they answer to the empty prompt under this guidance, and let go of them: reading needs no more.
+
+        From then on any other prompt raises ``ModelError``.
+        """
         ...

@@ -6,6 +6,7 @@ bounded before it is parsed, numbers before they size anything.  Nothing here lo
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import math
@@ -34,6 +35,8 @@ CODE = frozenset((".py", ".pyc", ".so", ".dll", ".dylib", ".pyd"))
 ADAPTERS = ("adapter_config.json", "adapter_model.safetensors")
 """Files that a library would add to the networks by itself."""
 _REMOTE = ("auto_map", "trust_remote_code", "custom_pipelines", "custom_pipeline")
+_ENDLESS = ("lambda_min_clipped",)
+"""Settings that schedulers write as minus infinity for no limit."""
 _ATTENTION = ("attn_implementation", "_attn_implementation", "_attn_implementation_internal")
 
 KINDS = {
@@ -43,6 +46,15 @@ KINDS = {
     "tokenizer": ("transformers", ("transformers.PreTrainedTokenizerBase",)),
 }
 """What a component may be: the library that it must come from, and the classes one of which it must extend."""
+
+OTHERS = {
+    "pipeline": ("diffusers", ("diffusers.DiffusionPipeline",)),
+    "processor": (
+        "transformers",
+        ("transformers.ProcessorMixin", "transformers.FeatureExtractionMixin", "transformers.BaseImageProcessor"),
+    ),
+}
+"""The same for what only other families than Stable Diffusion 1 and 2 are asked for."""
 
 
 # ------------------------------------------------------------------------------------ classes
@@ -54,7 +66,7 @@ def own_class(kind: str, name: object) -> type[Any]:
     A function, a module, an abstract base, a class that the library only imports, or one that stands for a missing
     package is none of these.
     """
-    library, bases = KINDS[kind]
+    library, bases = {**KINDS, **OTHERS}[kind]
     if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
         raise ModelError(f"{printable(name)!r} is not the name of a {kind}.")
     try:
@@ -86,6 +98,28 @@ def component(index: dict[str, Any], part: str, kind: str) -> type[Any]:
     if library != KINDS[kind][0]:
         raise ModelError(f"The {part} is from {printable(library)!r}; only {KINDS[kind][0]}'s own are used.")
     return own_class(kind, name)
+
+
+def any_component(index: dict[str, Any], part: str) -> tuple[str, type[Any]]:
+    """Kind and class that a pipeline's index names for a part of any kind but a pipeline."""
+    entry = index.get(part)
+    if not isinstance(entry, list) or len(entry) != 2:
+        raise ModelError(f"model_index.json names no {printable(part)}.")
+    library, name = entry
+    libraries = {**KINDS, **OTHERS}
+    kinds = [kind for kind, (own, _) in libraries.items() if own == library and kind != "pipeline"]
+    if not kinds:
+        raise ModelError(f"The {printable(part)} is from {printable(library)!r}; only libraries' own parts are used.")
+    for kind in kinds[:-1]:
+        with contextlib.suppress(ModelError):
+            return kind, own_class(kind, name)
+    return kinds[-1], own_class(kinds[-1], name)
+
+
+def check_part_name(name: str) -> None:
+    """Refuse a part whose name leads elsewhere than to a folder of the model's."""
+    if not name.isidentifier() or not name.isascii():
+        raise ModelError(f"model_index.json names {printable(name)!r}, which is not the name of a part.")
 
 
 # -------------------------------------------------------------------------------------- files
@@ -184,6 +218,8 @@ def _check_numbers(name: str, value: Any, key: str = "") -> None:
     elif isinstance(value, list):
         for content in value:
             _check_numbers(name, content, key)
+    elif key in _ENDLESS and value == -math.inf:
+        return
     elif (isinstance(value, float) and not math.isfinite(value)) or (isinstance(value, int) and abs(value) > LARGEST):
         raise ModelError(f"{name}: {printable(key)} is {printable(value)}, which no model needs.")
 

@@ -93,6 +93,18 @@ def levels(
     return [*reversed(back), latent]
 
 
+def resample(schedule: Schedule, f: Denoiser, known: Sequence[Tensor], free: Tensor, noise: Tensor) -> Tensor:
+    """Sample the free cells from noise ``[B, C, h, w]``, with the others as in ``known`` at every noise level.
+
+    ``free``: bool ``[h, w]``.  The result is ``known[-1]`` in all other cells, to the last bit.
+    """
+    rows = torch.arange(len(noise))
+    x = torch.where(free, schedule.init * noise, known[0])
+    for step, outside in zip(schedule.steps, known[1:], strict=True):
+        x = torch.where(free, apply_step(step, f, x, rows), outside)
+    return x
+
+
 Undo = Callable[[Step, Tensor, Tensor], Solution]
 """One step undone: from the step, its outcome y and a first guess of its beginning, that cost one evaluation."""
 

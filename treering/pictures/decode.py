@@ -104,6 +104,12 @@ def opened(data: bytes, name: str) -> Image.Image:
     return image
 
 
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(height, width) of a picture as it is shown."""
+    width, height = image.size
+    return (width, height) if _orientation(image) >= 5 else (height, width)
+
+
 def raw(image: Image.Image, data: bytes, size: tuple[int, int] | None) -> tuple[Raw, bool]:
     """Decode the first frame of what `opened` gave; also whether a JPEG ended before its picture did."""
     deep = is_deep(image)  # asked before loading, which forgets it

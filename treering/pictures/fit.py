@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import ImageError
 from . import limits
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+ASPECT = 0.05
+"""How far apart (logarithm of width by height) aspects may be that are taken for one."""
+
+
+def alike(sizes: Sequence[Size], given: Size) -> tuple[Size, ...]:
+    """The sizes whose aspect is nearest to that of a picture, and all that are hardly further."""
+    far = [abs(math.log(width / height * given[0] / given[1])) for height, width in sizes]
+    return tuple(size for size, one in zip(sizes, far, strict=True) if one <= min(far) + ASPECT)
+
+
+def chosen(sizes: Sequence[Size], given: Size) -> Size:
+    """The size in which a picture is read where there are several: nothing of it is lost, and little is made up.
+
+    >>> chosen([(1024, 1024), (512, 512), (1216, 832)], (700, 690))
+    (1024, 1024)
+    """
+    near = sorted(alike(sizes, given), key=lambda size: size[0] * size[1])
+    return given if given in near else next((size for size in near if size[0] >= given[0]), near[-1])
 
 
 def check_size(size: tuple[int, int], name: str) -> None:

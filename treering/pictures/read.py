@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import ImageError
 from . import decode, integrity, limits
-from .fit import check_size
+from .fit import Size, check_size, chosen
 from .sources import Source, name_of, read_bytes
 
 CELL = 8
@@ -47,12 +48,17 @@ class Picture:
 
 
 def read(
-    source: Source, size: tuple[int, int] | None = None, name: str | None = None, *, strict: bool = False
+    source: Source,
+    size: Size | Sequence[Size] | None = None,
+    name: str | None = None,
+    *,
+    strict: bool = False,
 ) -> Picture:
     """Read a picture (the first frame or page) as upright 8-bit sRGB [H, W, 3].
 
     source: a path, an open binary file, or the bytes of a file.
     size: (height, width) in pixels; the picture is cropped about its centre to that aspect and resized (Lanczos).
+    Of several, the one that fits its aspect best and loses nothing of it, or else the largest such.
     A JPEG with at least 8 times as many pixels on both axes is decoded at a half to an eighth of its size, which is
     still at least 4 times what is needed.
     name: what errors call the picture; by default its path.
@@ -60,17 +66,26 @@ def read(
     Raises ImageError, with one sentence, for whatever cannot be read.  Threads may read at the same time.
     """
     name = name or name_of(source)
-    if size is not None:
-        check_size(size, name)
+    sizes = _sizes(size)
+    for one in sizes:
+        check_size(one, name)
     data = read_bytes(source, name)
     with decode.pillow(name):
-        return _read(data, size, name, strict)
+        return _read(data, sizes, name, strict)
 
 
-def _read(data: bytes, size: tuple[int, int] | None, name: str, strict: bool) -> Picture:
+def _sizes(size: Size | Sequence[Size] | None) -> tuple[Size, ...]:
+    """One size or several as a tuple of them."""
+    if size is None:
+        return ()
+    return tuple((height, width) for height, width in ((size,) if isinstance(size[0], int) else size))  # type: ignore[misc]
+
+
+def _read(data: bytes, sizes: Sequence[Size], name: str, strict: bool) -> Picture:
     limits.check_header(data, name)
     found = integrity.check(data)
     image = decode.opened(data, name)
+    size = chosen(sizes, decode.upright_size(image)) if len(sizes) > 1 else next(iter(sizes), None)
     limits.check_scans(found.scans, image.width, image.height, name)
     _refuse(found, name, strict)
     kind, stored, (raw, short) = image.format, (image.height, image.width), decode.raw(image, data, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -15,15 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import inversion
-from ..errors import InputError
+from ..errors import InputError, SamplerError
 from ..inversion import DecoderInversion
 from ..marks.keyring import Keyring
-from ..models import LatentModel
+from ..models import Model
 from ..pictures import images
 from ..settings import FLOAT32, METHOD, MOST
 from ..settings import Reading as Settings
 from ..types import Answer, Detection, Match, Solution
 from . import plan as plans
+from . import sizes
 from .assessable import failure, one_colour
 from .plan import EFFORTS, UNREAD, Outcome
 from .record import Done, Reading
@@ -44,7 +46,7 @@ class Detector:
 
     def __init__(
         self,
-        model: LatentModel,
+        model: Model,
         keyring: Keyring,
         settings: Settings | None = None,
         *,
@@ -61,6 +63,7 @@ class Detector:
         keyring.check_classes(self.settings.keys)
         self.plan = method if isinstance(method, DecoderInversion) else _inversion(self.settings)
         self.tools = Tools(model, keyring, self.settings, self.plan)
+        self._tools = {keyring.image_size: self.tools}
 
     chosen: tuple[Stage, ...] | None = None
     """Other stages than those of the effort."""
@@ -92,17 +95,18 @@ class Detector:
     # -------------------------------------------------------------------------------------- answers
 
     def __call__(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
-        """One result a picture uint8 ``[B, H, W, 3]``; it does not depend on the others.
+        """One result a picture uint8 ``[B, H, W, 3]`` of one of the keyring's sizes; it does not depend on the others.
 
         ``notes``: what to say beside each result.  On a GPU several pictures go through the networks
         together: then they are independent up to rounding.
         """
-        wanted = (*self.keyring.image_size, 3)
-        if np.ndim(pictures) != 4 or tuple(pictures.shape[1:]) != wanted or pictures.dtype != np.uint8:
-            given = f"{pictures.dtype} {list(pictures.shape)}"
+        wanted = [(height, width, 3) for height, width in self.keyring.sizes]
+        if np.ndim(pictures) != 4 or tuple(pictures.shape[1:]) not in wanted or pictures.dtype != np.uint8:
+            given, shapes = f"{pictures.dtype} {list(pictures.shape)}", (f"[B, {h}, {w}, 3]" for h, w, _ in wanted)
+            how = "image_size" if len(wanted) == 1 else "sizes"
             raise InputError(
-                f"Pictures must be uint8 [B, {wanted[0]}, {wanted[1]}, 3], not {given}; "
-                "images.read(path, keyring.image_size) makes them fit."
+                f"Pictures must be uint8 {' or '.join(shapes)}, not {given}; "
+                f"images.read(path, keyring.{how}) makes them fit."
             )
         rows = self.model.batching.rows("detect")
         results: list[Detection] = []
@@ -112,19 +116,22 @@ class Detector:
 
     def begun(self, pictures: NDArray[np.uint8]) -> list[Reading]:
         """Records of pictures uint8 ``[B, H, W, 3]`` that went together through what every picture goes through."""
-        readings = [self.tools.reading(picture) for picture in pictures]
+        tools = self.tools_for(pictures.shape[1:3])
+        readings = [tools.reading(picture) for picture in pictures]
         lively = [reading for reading in readings if not one_colour(reading)]
         first = self.stages[0]
         if lively and isinstance(first, Given):
-            self.tools.prepare(lively, first.method, first.count(self.tools))
+            with contextlib.suppress(SamplerError):  # which every picture then meets by itself
+                tools.prepare(lively, first.method, first.count(tools))
         return readings
 
     def examine(self, picture: NDArray[np.uint8], notes: Sequence[str] = ()) -> tuple[Detection, Done]:
         """As a call, of one picture uint8 ``[H, W, 3]``, with the stage that decided on the class: for evidence."""
-        reading, started = self.tools.reading(picture), time.perf_counter()
-        found = self._run(reading)
+        started = time.perf_counter()
+        reading = self.tools_for(picture.shape[:2]).reading(picture)
+        found, why, ratio = self._run(reading)
         seconds = round(time.perf_counter() - started, 3)
-        return self.result(reading, found, seconds, tuple(notes)), (found or UNREAD).by_class
+        return self.result(reading, found, seconds, tuple(notes), why, ratio), (found or UNREAD).by_class
 
     def walk(self, reading: Reading) -> Iterator[Outcome]:
         """What is known of a picture after each stage, which is run when it is asked for."""
@@ -143,14 +150,47 @@ class Detector:
 
     def _one(self, reading: Reading, before: float, notes: tuple[str, ...]) -> Detection:
         started = time.perf_counter()
-        found = self._run(reading)
-        return self.result(reading, found, round(before + time.perf_counter() - started, 3), notes)
+        found, why, ratio = self._run(reading)
+        return self.result(reading, found, round(before + time.perf_counter() - started, 3), notes, why, ratio)
 
-    def _run(self, reading: Reading) -> Outcome | None:
-        """All stages; None where there is nothing to read."""
-        if one_colour(reading):
-            return None
-        return plans.run(self.stages, reading, self.tools, self.settings.fpr, self.every)
+    def _run(self, reading: Reading) -> tuple[Outcome | None, str | None, float]:
+        """All stages: what they come to, or why nothing can be said; and width by height of the size that decided."""
+        if why := one_colour(reading):
+            return None, why, self.tools.ratio
+        try:
+            return (found := self._read(reading))[0], None, found[1]
+        except SamplerError as error:  # nothing can be said of any picture with this model, and a run goes on
+            return None, str(error), self.tools.ratio
+
+    def tools_for(self, size: Sequence[int]) -> Tools:
+        """What pictures of one of the keyring's sizes are read with."""
+        height, width = size
+        if (height, width) not in self._tools:
+            self.keyring.check_fits(self.model, (height, width))
+            ring = replace(self.keyring, sizes=((height, width),))
+            self._tools[height, width] = Tools(self.model, ring, self.settings, self.plan)
+        return self._tools[height, width]
+
+    def _read(self, reading: Reading) -> tuple[Outcome, float]:
+        """A picture in every size that it may have been made in, and width by height of the one that decided."""
+        given, fpr = reading.picture.shape[:2], self.settings.fpr
+        tried = sizes.fitting(self.keyring.sizes, (given[0], given[1]))
+        best: Outcome | None = None
+        ratio = 1.0
+        for size in tried:
+            tools = self.tools_for(size)
+            here = reading if size == given else tools.reading(sizes.resized(reading.picture, size))
+            found = plans.run(self.stages, here, tools, fpr / len(tried), self.every)
+            if here is not reading:
+                sizes.absorb(reading, here, size)
+            found = sizes.shared(found, len(tried))
+            if best is None or found.log10_class < best.log10_class:
+                ratio = tools.ratio
+            best = found if best is None else sizes.best(best, found)
+            if best.log10_class <= math.log10(fpr) and not self.every:
+                break
+        assert best is not None
+        return best, ratio
 
     def _answer(self, reading: Reading, found: Outcome) -> tuple[Answer, str | None]:
         limit = math.log10(self.settings.fpr)
@@ -161,10 +201,22 @@ class Detector:
         why = failure(reading)
         return (Answer.NOT_ASSESSABLE, why) if why else (Answer.NONE, None)
 
-    def result(self, reading: Reading, outcome: Outcome | None, seconds: float, notes: tuple[str, ...]) -> Detection:
-        """What is said of a picture; ``outcome``: of its stages, None where there was nothing to read."""
-        found = outcome or UNREAD
-        answer, why = self._answer(reading, found) if outcome else (Answer.NOT_ASSESSABLE, one_colour(reading))
+    def result(
+        self,
+        reading: Reading,
+        outcome: Outcome | None,
+        seconds: float,
+        notes: tuple[str, ...],
+        why: str | None = None,
+        ratio: float | None = None,
+    ) -> Detection:
+        """What is said of a picture.
+
+        ``outcome``: of its stages, None where there was nothing to read, and ``why``.  ``ratio``: width by height of
+        the size that decided, None for the keyring's first.
+        """
+        found, ratio = outcome or UNREAD, self.tools.ratio if ratio is None else ratio
+        answer, why = self._answer(reading, found) if outcome else (Answer.NOT_ASSESSABLE, why or one_colour(reading))
         decided = found.by_keyring if answer is Answer.KEYRING else found.by_class
         match = found.by_class.finding.match or Match(0, 0.0, 0.0, 0.0)
         return Detection(
@@ -187,7 +239,7 @@ class Detector:
             log10_p_keyring=found.log10_keyring,
             effort=self.settings.way,
             stage=decided.stage,
-            pose=_pose(decided.finding.pose, self.tools.ratio) if answer in _FOUND else None,
+            pose=_pose(decided.finding.pose, ratio) if answer in _FOUND else None,
             box=decided.finding.box if answer in _FOUND else None,
             stages=tuple(one.as_dict() for one in reading.done),
             nonce=match.nonce if answer is Answer.KEY else None,
@@ -200,7 +252,7 @@ LEAST = 1e-38
 _FOUND = (Answer.KEY, Answer.KEYRING)
 
 
-def _said(model: LatentModel, keyring: Keyring) -> tuple[str, ...]:
+def _said(model: Model, keyring: Keyring) -> tuple[str, ...]:
     """What to know of the numbers: another type than the usual, or another test than the exact one."""
     chosen = getattr(model, "chosen", None)
     said = [f"Read in {chosen}, which this machine does fastest."] if chosen not in (None, FLOAT32) else []

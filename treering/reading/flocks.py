@@ -31,7 +31,7 @@ from ..pictures import images, pages
 from .evidence import Values
 
 if TYPE_CHECKING:
-    from ..models import LatentModel
+    from ..models import Model
 
 REFUSED = 0.1
 """Share of secrets that may be refused."""
@@ -46,14 +46,14 @@ Noises = NDArray[np.float32]
 """What was recovered from reference pages: ``[P, C, h, w]``."""
 
 
-def reference(model: LatentModel, each: int = EACH) -> dict[str, Noises]:
+def reference(model: Model, each: int = EACH) -> dict[str, Noises]:
     """Noises of reference pages by their kind, each page with a layout of its own: ``[each, C, h, w]``."""
     return {
         kind: recovered(model, [pages.draw(kind, model.image_size, i) for i in range(each)]) for kind in pages.KINDS
     }
 
 
-def recovered(model: LatentModel, pictures: Sequence[NDArray[np.uint8]]) -> Noises:
+def recovered(model: Model, pictures: Sequence[NDArray[np.uint8]]) -> Noises:
     """Noises of pictures, by the encoder and :data:`STEPS` steps."""
     latents = [model.encode(torch.from_numpy(images.to_float(one[None]))) for one in pictures]
     return np.stack([model.recover(latent, steps=STEPS)[0].cpu().float().numpy() for latent in latents])

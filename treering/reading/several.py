@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..inversion import DecoderInversion
 from ..marks.keyring import Keyring
-from ..models import LatentModel
+from ..models import Model
 from ..pictures.fit import fitted
 from ..settings import Reading as Settings
 from ..types import Answer, Detection
@@ -29,7 +29,7 @@ from .detector import Detector
 from .plan import UNREAD, Outcome
 from .record import NOTHING, Reading
 
-Pair = tuple[LatentModel, Keyring]
+Pair = tuple[Model, Keyring]
 
 
 class Detectors:

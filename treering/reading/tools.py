@@ -14,8 +14,7 @@ from torch import Tensor
 from .. import inversion
 from ..inversion import DecoderInversion
 from ..marks.keyring import Keyring
-from ..models import LatentModel
-from ..models.schedule import Schedule, probe
+from ..models import Model
 from ..pictures import images
 from ..pictures.borders import flat
 from ..pictures.poses import undo_affine
@@ -26,6 +25,8 @@ from .evidence import Values
 from .record import Reading
 
 ENCODER = "encoder"
+SOLVED = 20
+"""Evaluations of the denoiser for each step of a noise inversion that is solved."""
 Noise = NDArray[np.float32]
 
 
@@ -40,9 +41,8 @@ class Undone:
 class Tools:
     """``plan``: the decoder inversion of the stages that take more than the encoder."""
 
-    def __init__(self, model: LatentModel, keyring: Keyring, settings: Settings, plan: DecoderInversion) -> None:
+    def __init__(self, model: Model, keyring: Keyring, settings: Settings, plan: DecoderInversion) -> None:
         self.model, self.keyring, self.settings, self.plan = model, keyring, settings, plan
-        self._schedules: dict[int, Schedule] = {}
 
     @cached_property
     def values(self) -> Values:
@@ -68,12 +68,6 @@ class Tools:
         alive = ~flat(picture, self.model.factor)
         # A picture of few colours keeps its flat cells: without them there would be nothing left to read.
         return alive if alive.mean() > 0.25 else np.ones_like(alive)
-
-    def schedule(self, steps: int) -> Schedule:
-        """The sampler's steps."""
-        if steps not in self._schedules:
-            self._schedules[steps] = probe(self.model.scheduler(), steps)
-        return self._schedules[steps]
 
     # -------------------------------------------------------------------------------- numbers
 
@@ -115,8 +109,9 @@ class Tools:
 
     def back(self, latent: Tensor, steps: int) -> Solution:
         """Latents to noise, both ``[B, C, h, w]``."""
-        f = self.model.denoiser([self.settings.prompt] * len(latent), self.settings.guidance)
-        return inversion.invert(self.schedule(steps), f, latent, self.settings.scheme)
+        given = self.settings
+        tries = 1 if given.scheme == "naive" else SOLVED
+        return self.model.recovered(latent, given.prompt, steps=steps, guidance=given.guidance, evaluations=tries)
 
     def undo(self, reading: Reading, pose: Floats, zoom: float = 1.0) -> Undone:
         """A picture in which a pose ``[2, 3]`` is undone in pixels: the encoder's pass, from which any steps start.

@@ -14,6 +14,7 @@ from scipy import special
 
 from .. import writing
 from ..marks import fourier, matching
+from ..models.schedule import probe
 from ..models.walk import sample
 from ..reading.evidence import Values, fisher
 from ..reading.tools import ENCODER, Noise
@@ -89,7 +90,7 @@ class Attacker:
         """Without prompt, in as many steps as the noise was recovered in."""
         model = self.pool.model
         f = model.denoiser([""], 1.0)
-        latent = sample(self.pool.tools.schedule(STEPS), f, torch.from_numpy(noise).float()[None])
+        latent = sample(probe(model.scheduler(), STEPS), f, torch.from_numpy(noise).float()[None])
         return writing.pictures(model, latent)[0]
 
 

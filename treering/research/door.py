@@ -40,6 +40,7 @@ _WITHOUT_MODEL = {
     "kills": set[str](),
     "families": set[str](),
     "sizes": {"device"},
+    "pipelines": {"device"},
 }
 """Studies that bring what they measure along, and what they let choose."""
 
@@ -148,7 +149,7 @@ def _study(request: Request, listener: Listener) -> Result:
         table = study(*_marked(request.networks), folder, count, listener.note)
     elif request.name == "families":
         table = study(folder, count, listener.note)
-    elif request.name == "sizes":
+    elif request.name in ("sizes", "pipelines"):
         table = study(folder, request.networks.device, count, listener.note)
     else:
         table = study(folder, count)
@@ -158,10 +159,10 @@ def _study(request: Request, listener: Listener) -> Result:
 def _marked(networks: Networks) -> tuple[Any, Any]:
     """The model, and a keyring of public secret for it."""
     from ..marks.keyring import Keyring
-    from ..models import load
+    from ..models import load_latent_model
     from ..models.demo import NAME
     from .common import SECRET
 
-    model = load(networks.name or NAME, networks.device, networks.dtype, networks.download)
+    model = load_latent_model(networks.name or NAME, networks.device, networks.dtype, networks.download)
     # Values as in version 1, so that tables measured before there was a second one can be made again.
     return model, Keyring(SECRET, shape=model.shape, image_size=model.image_size, public=True, derivation=1)

@@ -23,7 +23,8 @@ from torch import Tensor
 from ... import __version__, files, inversion, writing
 from ...errors import InputError, TreeringError
 from ...marks.keyring import Keyring, plain_noise
-from ...models import DEFAULT, LatentModel, load
+from ...models import DEFAULT, LatentModel
+from ...models import load_latent_model as load
 from ...settings import GUIDANCE, STEPS
 from ..common import SECRET, words
 from . import figures

@@ -18,7 +18,7 @@ import torch
 
 from ... import inversion
 from ...inversion import DecoderInversion
-from ...models import load
+from ...models import load_latent_model as load
 from ...models.batching import out_of_memory
 from .. import memory
 from .bench import Settings

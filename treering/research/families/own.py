@@ -14,8 +14,8 @@ import torch
 Built = tuple[Any, dict[str, Any]]
 
 
-def _tokenizer() -> Any:
-    """Words to numbers; ends every text with a token, so that the empty one is not empty."""
+def tokenizer(tokens: int = 16) -> Any:
+    """Words to numbers, at most so many; ends every text with a token, so that the empty one is not empty."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -26,20 +26,22 @@ def _tokenizer() -> Any:
         single="$A <end>", pair="$A <end> $B <end>", special_tokens=[("<end>", 1)]
     )
     names = {"pad_token": "<pad>", "eos_token": "<end>", "unk_token": "<unknown>", "bos_token": "<end>"}
-    return PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=16, **names)
+    return PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=tokens, **names)
 
 
-def _clip(width: int = 32, projection: bool = False) -> Any:
+def clip(width: int = 32, projection: bool = False, out: int = 32, tokens: int = 16) -> Any:
+    """A text encoder of this width, which may project to another one."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     sizes = {"hidden_size": width, "intermediate_size": 48, "num_attention_heads": 4, "num_hidden_layers": 2}
     config = CLIPTextConfig(
-        **sizes, vocab_size=64, max_position_embeddings=16, projection_dim=32, eos_token_id=1, pad_token_id=0
+        **sizes, vocab_size=64, max_position_embeddings=tokens, projection_dim=out, eos_token_id=1, pad_token_id=0
     )
     return (CLIPTextModelWithProjection if projection else CLIPTextModel)(config)
 
 
-def _t5(width: int = 32) -> Any:
+def t5(width: int = 32) -> Any:
+    """A text encoder of this width, of any number of words."""
     from transformers import T5Config, T5EncoderModel
 
     sizes = {"d_model": width, "d_kv": 8, "d_ff": 48, "num_layers": 1, "num_heads": 4}
@@ -86,7 +88,7 @@ def _stable_diffusion(scheduler: Any) -> Built:
     from diffusers import StableDiffusionPipeline
 
     parts = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-    return StableDiffusionPipeline(_kl(), _clip(), _tokenizer(), _unet(), scheduler, **parts), {"guidance_scale": 3.0}
+    return StableDiffusionPipeline(_kl(), clip(), tokenizer(), _unet(), scheduler, **parts), {"guidance_scale": 3.0}
 
 
 def _two_encoders() -> Built:
@@ -94,7 +96,7 @@ def _two_encoders() -> Built:
 
     time = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8}
     unet = _unet(cross_attention_dim=64, projection_class_embeddings_input_dim=6 * 8 + 32, **time)
-    encoders = (_clip(), _clip(projection=True), _tokenizer(), _tokenizer())
+    encoders = (clip(), clip(projection=True), tokenizer(), tokenizer())
     scheduler = _diffusion("EulerDiscreteScheduler", timestep_spacing="leading")
     pipe = StableDiffusionXLPipeline(_kl(force_upcast=True), *encoders, unet, scheduler)
     return pipe, {"guidance_scale": 3.0}
@@ -107,7 +109,7 @@ def _three_encoders() -> Built:
     heads = {"attention_head_dim": 8, "num_attention_heads": 4, "caption_projection_dim": 32}
     transformer = SD3Transformer2DModel(**sizes, **heads, joint_attention_dim=32, pooled_projection_dim=64)
     vae = _kl(shift_factor=0.0609, scaling_factor=1.5305)
-    encoders = (_clip(projection=True), _tokenizer(), _clip(projection=True), _tokenizer(), _t5(), _tokenizer())
+    encoders = (clip(projection=True), tokenizer(), clip(projection=True), tokenizer(), t5(), tokenizer())
     pipe = StableDiffusion3Pipeline(transformer, _flow(shift=3.0), vae, *encoders)
     return pipe, {"guidance_scale": 3.0, "max_sequence_length": 16}
 
@@ -120,7 +122,7 @@ def _packed() -> Built:
     transformer = FluxTransformer2DModel(**sizes, **heads, joint_attention_dim=32, pooled_projection_dim=32)
     vae = _kl(shift_factor=0.1159, scaling_factor=0.3611, use_quant_conv=False, use_post_quant_conv=False)
     scheduler = _flow(use_dynamic_shifting=True)
-    pipe = FluxPipeline(scheduler, vae, _clip(), _tokenizer(), _t5(), _tokenizer(), transformer)
+    pipe = FluxPipeline(scheduler, vae, clip(), tokenizer(), t5(), tokenizer(), transformer)
     return pipe, {"height": 32, "width": 32, "max_sequence_length": 16}
 
 
@@ -130,7 +132,7 @@ def _dit() -> Built:
     sizes = {"sample_size": 16, "num_layers": 1, "patch_size": 2, "in_channels": 4, "out_channels": 8}
     heads = {"attention_head_dim": 8, "num_attention_heads": 4, "cross_attention_dim": 32, "caption_channels": 32}
     transformer = PixArtTransformer2DModel(**sizes, **heads, use_additional_conditions=False)
-    pipe = PixArtSigmaPipeline(_tokenizer(), _t5(), _kl(), transformer, _diffusion())
+    pipe = PixArtSigmaPipeline(tokenizer(), t5(), _kl(), transformer, _diffusion())
     return pipe, {"guidance_scale": 3.0, "clean_caption": False, "use_resolution_binning": False}
 
 
@@ -141,7 +143,7 @@ def _registers() -> Built:
     layers = {"num_mmdit_layers": 1, "num_single_dit_layers": 1, "attention_head_dim": 8, "num_attention_heads": 4}
     widths = {"joint_attention_dim": 32, "caption_projection_dim": 32}
     transformer = AuraFlowTransformer2DModel(**sizes, **layers, **widths)
-    pipe = AuraFlowPipeline(_tokenizer(), _t5(), _kl(), transformer, _flow())
+    pipe = AuraFlowPipeline(tokenizer(), t5(), _kl(), transformer, _flow())
     return pipe, {"guidance_scale": 3.0, "height": 32, "width": 32, "max_sequence_length": 16}
 
 
@@ -150,7 +152,7 @@ def _frame_by_frame() -> Built:
 
     blocks = {"block_out_channels": (16, 32), "motion_layers_per_block": 1, "motion_norm_num_groups": 4}
     motion = MotionAdapter(**blocks, motion_num_attention_heads=2, motion_max_seq_length=8)
-    pipe = AnimateDiffPipeline(_kl(), _clip(), _tokenizer(), _unet(), motion, _diffusion(beta_end=0.01))
+    pipe = AnimateDiffPipeline(_kl(), clip(), tokenizer(), _unet(), motion, _diffusion(beta_end=0.01))
     return pipe, {"guidance_scale": 3.0, "num_frames": 2}
 
 
@@ -162,7 +164,7 @@ def _packed_clip() -> Built:
     widths = {"block_out_channels": (8, 8, 8, 8), "decoder_block_out_channels": (8, 8, 8, 8)}
     layers = {"layers_per_block": (1,) * 5, "decoder_layers_per_block": (1,) * 5, "patch_size": 1}
     vae = AutoencoderKLLTXVideo(latent_channels=8, **widths, **layers, encoder_causal=True, decoder_causal=False)
-    pipe = LTXPipeline(_flow(), vae, _t5(), _tokenizer(), transformer)
+    pipe = LTXPipeline(_flow(), vae, t5(), tokenizer(), transformer)
     return pipe, {"guidance_scale": 3.0, "height": 64, "width": 64, "num_frames": 9, "max_sequence_length": 16}
 
 
@@ -176,7 +178,7 @@ def _causal_clip(scheduler: Any) -> Built:
     sizes = {"patch_size": (1, 2, 2), "in_channels": 4, "out_channels": 4, "num_layers": 1, "ffn_dim": 32}
     heads = {"attention_head_dim": 12, "num_attention_heads": 2, "text_dim": 32, "freq_dim": 32, "rope_max_seq_len": 32}
     transformer = WanTransformer3DModel(**sizes, **heads, cross_attn_norm=True, qk_norm="rms_norm_across_heads")
-    pipe = WanPipeline(_tokenizer(), _t5(), vae, scheduler, transformer)
+    pipe = WanPipeline(tokenizer(), t5(), vae, scheduler, transformer)
     return pipe, {"guidance_scale": 3.0, "height": 64, "width": 64, "num_frames": 5, "max_sequence_length": 16}
 
 

@@ -32,6 +32,9 @@ STUDIES = {
     "kills": (100, "what kill -9 of embed and verify leaves behind: pictures, rows, results"),
     "sizes": (1, "decoder inversion at the sizes of published models, with random weights"),
     "families": (1, "the pipeline adapter on every family at hand: errors, evidence, seconds"),
+    "anysize": (6, "one key in pictures of several sizes, read as made and resized; rings that a size bears"),
+    "paths": (9, "Stable Diffusion's own way against the pipeline called by itself: seconds, in pairs"),
+    "pipelines": (1, "seconds and memory at the shapes of SD 1.5 to FLUX.1, with random weights, on a GPU"),
     "samplers": (6, "which samplers keep a mark, and which a watermarked pipeline refuses"),
 }
 """Every study, how many pictures (or calls) it takes unless told otherwise, and what it measures."""

@@ -94,9 +94,9 @@ def _measure(row: Row, pipe: Any, prompt: str, call: dict[str, Any], count: int,
     row.shape, row.looped = found.shape, found.looped
     keyring = keyring_for(found.shape)
     noise = keyring.noise(1, 7, count).view(count, *found.shape)
-    latent = model.sample(noise, prompt, STEPS, **call)
+    latent = model.sample(noise, prompt, STEPS, None, **call)
     for evaluations in EVALUATIONS:
-        again = model.recover(latent, prompt, STEPS, evaluations=evaluations, **call)
+        again = model.recover(latent, prompt, STEPS, None, evaluations, **call)
         row.errors[dtype, evaluations] = float((again.cpu() - noise).square().mean().sqrt())
     if dtype == "float32":
         row.log10_p = max(read(keyring, again))
@@ -137,8 +137,8 @@ def _seconds(
     own = {"prompt": prompt, "num_inference_steps": STEPS, "output_type": "latent", "generator": source, **call}
     calls = (
         lambda: pipe(**own),
-        lambda: model.sample(one[0], prompt, STEPS, **call),
-        lambda: model.recover(one[1], prompt, STEPS, **call),
+        lambda: model.sample(one[0], prompt, STEPS, None, **call),
+        lambda: model.recover(one[1], prompt, STEPS, None, **call),
     )
     return tuple(_time(each) for each in calls)  # type: ignore[return-value]
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from ... import files, writing
 from ...marks.keyring import Keyring
 from ...models import LatentModel
+from ...models.schedule import probe
 from ...models.walk import invert
 from ...pictures import images
 from .. import averaging, scores
@@ -108,7 +109,7 @@ class Attempt:
 
     def _noise(self, latent: Tensor) -> Tensor:
         """The noise of a latent, ``[1, C, h, w]``, to be differentiated."""
-        return invert(self.pool.tools.schedule(STEPS), self._denoiser, latent).value
+        return invert(probe(self.model.scheduler(), STEPS), self._denoiser, latent).value
 
     @cached_property
     def _context(self) -> Tensor:
