@@ -6,7 +6,8 @@ from .journal import settings_id
 from .labels import labels_from_folders, labels_from_manifest
 from .lines import Loaded, lines, load
 from .manifest import Manifest
-from .run import Progress, verify
+from .book import Progress
+from .run import verify
 from .sources import find
 from .summary import Summary
 

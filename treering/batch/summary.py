@@ -13,10 +13,10 @@ from .. import files, report
 from ..errors import InputError
 from ..statistics import OTHERS, Confusion
 from ..types import Answer, Found
-from .items import FIGURE, SUMMARY, TABLE, Label, Unknown
+from .items import FIGURE, SUMMARY, TABLE, Unknown
+from .tally import Pairs
 
-Pairs = Counter[tuple[Label, Found]]
-"""How many pictures of a label were found to be what."""
+_LARGEST = 1 << 26  # bytes of a summary that is read again
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Summary:
     """What came out of a run.
 
     ``checked``: pictures detected now; ``resumed``: those with a result of an earlier run; ``copies``: those with
-    the same bytes as one detected now; ``failed``: (file, sentence) of those that could not be read; together
-    ``total``.  ``found``: pictures for every class found, None last.  ``confusion``: of pictures with a known label
+    the same bytes as one detected now; ``failures``: those that could not be read; together ``total``.  ``failed``:
+    (file, sentence) of the failures, the first thousand.  ``found``: pictures for every class found, None last.  ``confusion``: of pictures with a known label
     and a result; None if no label is known.  ``settings``: their hash, as in the lines.  ``notes``: sentences on
     what else to know.
     """
@@ -40,6 +40,7 @@ class Summary:
     settings: str
     seconds: float
     notes: tuple[str, ...] = field(default=())
+    failures: int = 0
 
     @property
     def not_assessable(self) -> int:
@@ -53,6 +54,7 @@ class Summary:
             "checked": self.checked,
             "resumed": self.resumed,
             "copies": self.copies,
+            "failures": self.failures,
             "failed": [{"file": name, "error": sentence} for name, sentence in self.failed],
             "found": {report.name(key): count for key, count in self.found.items()},
             "confusion": self.confusion and self.confusion.as_dict(),
@@ -103,3 +105,17 @@ def _draw(matrix: Confusion, path: Path) -> tuple[str, ...]:
     except InputError as error:
         return (f"{path.name} was not drawn. {error}",)
     return ()
+
+
+def differences(output: Path, settings: Mapping[str, Any]) -> list[str]:
+    """Names of the settings that are not those of the last summary in a folder; none where there is no telling."""
+    try:
+        old = json.loads(files.read(output / SUMMARY, _LARGEST))["settings"]
+        new = json.loads(json.dumps(settings))
+        return _different(old["settings"], new["settings"]) + (["size"] if old["size"] != new["size"] else [])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
+
+
+def _different(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
