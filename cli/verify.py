@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-import treering
 from treering.settings import Reading
 
+from .checked import MANIFEST, RESULTS, Checked
 from .console import SOME_FAILED, Failure, complain, emit, on_terminal, say, sentences, shown
 from .options import (
+    Many,
     ModelChoice,
     Named,
+    Place,
     detector,
     json_option,
     keyring_option,
     keyring_path,
+    many_options,
     model_options,
     reading_options,
 )
@@ -30,18 +32,13 @@ from .options import (
 if TYPE_CHECKING:
     from treering.batch import Item, Progress, Summary
     from treering.marks.keyring import Keyring
-    from treering.models import LatentModel
     from treering.types import Found
 
-MANIFEST, KEYRING = "manifest.csv", "keyring.json"
-"""What a folder may bring along: the classes of its pictures, and a keyring, which is used only if it is named."""
-
-RESULTS = "treering-results"
 _COMPLAINTS = 20
 
 
 @click.command(short_help="Check a folder of pictures and count what is found.")
-@click.argument("source", type=Named(), metavar="FOLDER|MANIFEST")
+@click.argument("source", type=Place(), metavar="SOURCE")
 @click.option(
     "--labels",
     metavar="folders|FILE|none",
@@ -66,28 +63,34 @@ _COMPLAINTS = 20
 @keyring_option
 @model_options
 @reading_options
+@many_options
 @json_option
 @click.pass_context
 def command(
     ctx: click.Context,
-    source: Path,
+    source: str,
     labels: str | None,
     output: Path | None,
     batch: int | None,
     keyring: Path | None,
     model: ModelChoice,
     reading: Reading,
+    many: Many,
     as_json: bool,
 ) -> None:
-    """Check all pictures in a folder and in the folders below it, or those that a manifest names.
+    """Check all pictures in a folder and in the folders below it, in a bucket, in an archive, or those of a list.
+
+    SOURCE is a folder; an address s3://, gs:// or https:// (each with its extra: pip install 'treering[s3]', [gcs],
+    [https]); a ZIP or TAR of pictures, here or at an address; a manifest; or a Parquet file ([parquet]) with the
+    columns of a manifest, whose files may be addresses.
 
     Prints how many pictures of which class were found and, where the true classes are known, the confusion matrix,
     accuracy and false positives with 95 % intervals (Wilson). A keyring.json in the folder is used only if you name
     it with --keyring, as for treering's sample pictures: --keyring samples/keyring.json.
 
-    Results are saved as they come: the same command goes on where it was stopped. The folder that is checked stays
-    as it is. In --output lie afterwards results.jsonl (one line for each picture), summary.json and, with labels,
-    confusion.md and confusion.png.
+    Results are saved as they come: the same command goes on where it was stopped, with any engine and any number of
+    workers, and reads only what is new or has changed. What is checked stays as it is. In --output lie afterwards
+    results.jsonl (one line for each picture), summary.json and, with labels, confusion.md and confusion.png.
 
     \b
     Manifest: a CSV file with the header file,key; files are relative to it, key is a number or none.
@@ -96,15 +99,19 @@ def command(
     """
     with sentences(interrupted="Interrupted; the same command goes on where it stopped."):
         from treering.batch.run import check_output
+        from treering.marks.keyring import Keyring
 
         _check_places(output)
-        items = _items(source, labels)
-        ring = _keyring(_folder(source), keyring)
-        folder = output or _default_output(_folder(source))
+        checked, used = Checked(source, labels, many), keyring_path(keyring)
+        items = checked.items()  # what is wrong with the first of them is said before anything is loaded or written
+        checked.warn_of_keyring(used)
+        ring = Keyring.load(used)
+        folder = output or checked.output()
         check_output(folder)
-        summary = _verify(items, ring, model, reading, folder, batch)
+        run = Run(items, checked.kind == "folder", used, model, reading, many, folder, batch)
+        summary = _inline(run) if many.is_inline else _with_workers(run)
     _report(summary, ring, folder, as_json)
-    ctx.exit(SOME_FAILED if summary.failed or summary.not_assessable else 0)
+    ctx.exit(SOME_FAILED if summary.failures or summary.not_assessable else 0)
 
 
 def _check_places(output: Path | None) -> None:
@@ -112,134 +119,75 @@ def _check_places(output: Path | None) -> None:
         raise Failure("Results are a folder of files; name one with --output, or use --json for the summary.")
 
 
-# Which pictures
-
-
-def _folder(source: Path) -> Path:
-    return source if source.is_dir() else source.parent
-
-
-def _items(source: Path, labels: str | None) -> list[Item]:
-    from treering import batch
-    from treering.pictures import images
-
-    if source.is_dir():
-        items = _labelled(source, batch.find(source), labels)
-    elif source.suffix.lower() in images.SUFFIXES and source.exists():
-        raise Failure(f"{source} is a picture; read it with `treering detect {source}`.")
-    elif not source.exists():
-        raise Failure(f"There is no folder or manifest {source}.")
-    elif labels not in (None, str(source)):
-        raise click.UsageError("A manifest has labels of its own; leave --labels out.")
-    else:
-        items = batch.labels_from_manifest(source)
-    if not items:
-        raise Failure(f"There are no pictures in {source}.")
-    return items
-
-
-def _labelled(folder: Path, items: list[Item], labels: str | None) -> list[Item]:
-    from treering import batch
-
-    if labels is None and (folder / MANIFEST).is_file():
-        say(f"Labels are taken from {folder / MANIFEST}.")
-        labels = str(folder / MANIFEST)
-    if labels == "folders":
-        return batch.labels_from_folders(items)
-    if labels in (None, "none") or not items:
-        return items
-    return batch.labels_from_manifest(Path(labels or ""), items)
-
-
-# With which keyring, and where to
-
-
-def _keyring(folder: Path, given: Path | None) -> Keyring:
-    """The keyring named, else the user's own; that of the folder is used only if it is the one that is named.
-
-    A folder from somebody else must not decide how it is checked.
-    """
-    from treering.marks.keyring import Keyring
-
-    path, theirs = keyring_path(given), folder / KEYRING
-    if os.path.lexists(theirs) and os.path.realpath(theirs) != os.path.realpath(path):
-        say(f"The keyring {theirs} in the folder is not used; --keyring {theirs} uses it.")
-    return Keyring.load(path)
-
-
-def _default_output(folder: Path) -> Path:
-    """``treering-results/NAME``, here; beside the checked folder where here is in it."""
-    checked = folder.resolve()
-    path = Path(RESULTS, checked.name or "root")
-    if not path.resolve().is_relative_to(checked):
-        return path
-    if checked.parent == checked:
-        raise Failure("Results must not go into the folder that is checked; name a folder for them with --output.")
-    return checked.parent / path
-
-
 # The run
 
 
-def _verify(
-    items: Sequence[Item], keyring: Keyring, choice: ModelChoice, reading: Reading, output: Path, batch: int | None
-) -> Summary:
-    from treering.batch import verify
+@dataclass(frozen=True)
+class Run:
+    """All that a run is made of.  ``by_name``: whether the pictures are sorted; ``keyring``: its file."""
 
-    model = choice.load(keyring.model)
-    read = detector(model, keyring, reading)
-    settings = _settings(keyring, model, choice, reading)
-    with _bar(len(items)) as progress:
+    items: Iterable[Item]
+    by_name: bool
+    keyring: Path
+    choice: ModelChoice
+    reading: Reading
+    many: Many
+    output: Path
+    batch: int | None
+
+
+def _with_workers(run: Run) -> Summary:
+    from treering.batch import engines, recipes, verify
+
+    recipe = recipes.recipe(run.keyring, run.choice, run.reading, run.batch)
+    with engines.get(run.many.engine, recipe, run.many.workers) as engine, _bar() as progress:
+        return verify(run.items, engine, run.output, progress=progress, by_name=run.by_name, **engine.about)
+
+
+def _inline(run: Run) -> Summary:
+    from treering.batch import recipes, verify
+    from treering.marks.keyring import Keyring
+
+    ring = Keyring.load(run.keyring)
+    model = run.choice.load(ring.model)
+    read = detector(model, ring, run.reading)
+    with _bar() as progress:
         return verify(
-            items,
+            run.items,
             read,
-            output,
-            settings,
-            batch=batch or model.batching.rows("detect"),
-            size=keyring.image_size,
+            run.output,
+            recipes.settings(ring, model, run.choice, run.reading),
+            batch=run.batch or model.batching.rows("detect"),
+            size=ring.image_size,
             progress=progress,
-            strict=reading.strict,
+            strict=run.reading.strict,
+            by_name=run.by_name,
         )
 
 
-def _settings(keyring: Keyring, model: LatentModel, choice: ModelChoice, reading: Reading) -> dict[str, Any]:
-    """All that a result depends on besides the picture."""
-    keys = keyring.as_dict()
-    how = dataclasses.asdict(reading) | {"keys": _spans(reading.keys)}
-    return {
-        "treering": treering.__version__,
-        "keyring": {name: keys[name] for name in ("id", "classes", "nonces", "variants", "steps")},
-        "model": f"{model.name}:{model.fingerprint}",
-        "device": choice.device,
-        "dtype": choice.dtype,
-        "tf32": choice.tf32,
-        **how,
-    }
-
-
-def _spans(keys: Sequence[int] | None) -> str | None:
-    if isinstance(keys, range):
-        return f"{keys.start}-{keys.stop - 1}"
-    return None if keys is None else ",".join(map(str, keys))
-
-
 @contextmanager
-def _bar(total: int) -> Iterator[Callable[[Progress], None] | None]:
-    """A progress bar with rate and remaining time, if there is a terminal."""
+def _bar() -> Iterator[Callable[[Progress], None] | None]:
+    """A progress bar with counts, rate and remaining time, if there is a terminal."""
     if not on_terminal():
         yield None
         return
-    bar = click.progressbar(
-        length=total, file=sys.stderr, width=30, show_pos=True, show_eta=False, item_show_func=_pace
-    )
+    bar = click.progressbar(length=1, file=sys.stderr, width=30, show_pos=True, show_eta=False, item_show_func=_pace)
     with bar:
-        yield lambda progress: bar.update(progress.done - bar.pos, progress)
+
+        def tell(progress: Progress) -> None:
+            bar.length = max(progress.total, 1)
+            bar.update(progress.done - bar.pos, progress)
+
+        yield tell
 
 
 def _pace(progress: Progress | None) -> str | None:
-    if progress is None or progress.remaining is None:
+    if progress is None:
         return None
-    return f"{_rate(progress.rate)}, {_clock(progress.remaining)} left"
+    counts = f"{progress.marked} marked" + (f", {progress.failed} failed" if progress.failed else "")
+    if progress.remaining is None:
+        return counts if progress.done else None
+    return f"{counts}, {_rate(progress.rate)}, {_clock(progress.remaining)} left"
 
 
 def _rate(rate: float) -> str:
@@ -258,8 +206,8 @@ def _clock(seconds: float) -> str:
 def _report(summary: Summary, keyring: Keyring, output: Path, as_json: bool) -> None:
     for name, sentence in summary.failed[:_COMPLAINTS]:
         complain(sentence if name in sentence else f"{name}: {sentence}")
-    if len(summary.failed) > _COMPLAINTS:
-        say(f"{len(summary.failed) - _COMPLAINTS} more errors are in {output / 'results.jsonl'}.")
+    if summary.failures > _COMPLAINTS:
+        say(f"{summary.failures - _COMPLAINTS} more errors are in {output / 'results.jsonl'}.")
     for note in summary.notes:
         say(note)
     if as_json:
@@ -274,7 +222,7 @@ def _lines(summary: Summary) -> Iterator[str]:
 
     earlier = f", {summary.resumed} of them earlier" if summary.resumed else ""
     copies = f", {summary.copies} of them copies of others" if summary.copies else ""
-    failed = f"; {len(summary.failed)} could not be read" if summary.failed else ""
+    failed = f"; {summary.failures} could not be read" if summary.failures else ""
     done = summary.checked + summary.resumed + summary.copies
     yield f"Checked {done} of {summary.total} pictures{earlier}{copies}{failed}."
     yield "Found: " + ", ".join(f"{_name(key)} {count}x" for key, count in summary.found.items())

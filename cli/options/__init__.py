@@ -6,23 +6,27 @@ Nothing here imports the library's heavy rooms before a command runs, so that he
 from __future__ import annotations
 
 from .common import apply, force_option, json_option
-from .keyrings import KEYRING_VARIABLE, keyring_option, keyring_path, user_keyring
+from .keyrings import KEYRING_FILE, KEYRING_VARIABLE, keyring_option, keyring_path, user_keyring
+from .many import Many, many_options
 from .networks import ModelChoice, default_model_options, model_options, name_options
 from .reading import decoder_inversion, detector, inversion_options, reading_options
 from .sampling import sampling
-from .types import Budgets, Channels, Classes, FiniteRange, Key, Named, NamedFile, ParamType, Rings, Seed, whole
+from .types import Budgets, Channels, Classes, FiniteRange, Key, Named, NamedFile, ParamType, Place, Rings, Seed, whole
 
 __all__ = [
+    "KEYRING_FILE",
     "KEYRING_VARIABLE",
     "Budgets",
     "Channels",
     "Classes",
     "FiniteRange",
     "Key",
+    "Many",
     "ModelChoice",
     "Named",
     "NamedFile",
     "ParamType",
+    "Place",
     "Rings",
     "Seed",
     "apply",
@@ -34,6 +38,7 @@ __all__ = [
     "json_option",
     "keyring_option",
     "keyring_path",
+    "many_options",
     "model_options",
     "name_options",
     "reading_options",

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from . import stamps
 from .items import Item, Line
 from .journal import Results, found
 from .tally import Pairs
@@ -80,7 +81,7 @@ class Book:
         else:
             self.copies += 1
         self._count(item, self.results.keys[digest])
-        self._seen.append((token, digest))
+        self._seen.append((stamps.token(item) if item.stamp else token, digest))
         if not self.results.has(item.name, digest):
             first = self.results.first(digest)
             notes = [*(first.get("notes") or []), f"Taken over from {first['file']}, which has the same bytes."]

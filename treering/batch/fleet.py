@@ -6,7 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from ..errors import InputError
@@ -118,7 +118,8 @@ class Fleet:
             task = self._tasks.pop(event.worker)
             self._learn(event.seconds / len(task.pictures))
             self._next(event.worker, tasks)  # first, so that the worker does not wait for the disk
-            self._collect(task, event.shard)
+            if doubtful := self._collect(task, event.shard):
+                tasks.again(Task(doubtful))
 
     def _learn(self, seconds: float) -> None:
         self._seconds = seconds if self._seconds is None else (self._seconds + seconds) / 2
@@ -143,8 +144,8 @@ class Fleet:
     def _settings(self) -> str:
         return self.book.results.settings
 
-    def _collect(self, task: Task, shard: str) -> None:
-        """Take the lines of a shard into the journal."""
+    def _collect(self, task: Task, shard: str) -> list[Known]:
+        """Take the lines of a shard into the journal; gives pictures whose result is nowhere, to be done again."""
         try:
             lines = self.shards.read(shard)
         except (OSError, ValueError) as error:
@@ -152,25 +153,39 @@ class Fleet:
                 f"The shard {self.shards.folder / shard}, which a worker wrote, cannot be read here: {error}; "
                 "the folder of results must be one that all workers share."
             ) from error
-        self._file(task.pictures, lines)
+        doubtful = self._file(list(map(_as_read, task.pictures, lines)), lines)
         self.book.write()
         self.shards.remove(shard)
+        return doubtful
 
-    def _file(self, pictures: Sequence[Known], lines: Sequence[Line]) -> None:
-        new = list[tuple[Known, Line]]()
-        rest = list[tuple[Known, Line]]()
-        digests = set[str]()
-        for one, line in zip(pictures, lines, strict=True):
-            digest = line["sha256"]
-            is_new = line["error"] is None and not is_copy(line)
-            is_new = is_new and digest not in digests and digest not in self.book.results.keys
-            (new if is_new else rest).append((one, line))
-            digests.add(digest)
+    def _file(self, pictures: Sequence[Known], lines: Sequence[Line]) -> list[Known]:
+        new, rest = self._parted(pictures, lines)
         if new:
             self.book.check([one for one, _ in new], [line for _, line in new])
         for one, line in rest:
             if line["error"] is not None:
                 self.book.fail(one[0].name, line)
-            else:
+            elif line["sha256"] in self.book.results.keys:
                 self.book.resume(one, line["sha256"])
+        return [one for one, line in rest if line["error"] is None and line["sha256"] not in self.book.results.keys]
 
+    def _parted(self, pictures: Sequence[Known], lines: Sequence[Line]) -> tuple[_Filed, _Filed]:
+        """Those with a result for bytes that have none yet, and the others."""
+        new, rest = list[tuple[Known, Line]](), list[tuple[Known, Line]]()
+        digests = set[str]()
+        for one, line in zip(pictures, lines, strict=True):
+            digest, is_result = line["sha256"], line["error"] is None and not is_copy(line)
+            is_new = is_result and digest not in digests and digest not in self.book.results.keys
+            (new if is_new else rest).append((one, line))
+            if is_result:
+                digests.add(digest)
+        return new, rest
+
+
+_Filed = list[tuple[Known, Line]]
+
+
+def _as_read(one: Known, line: Line) -> Known:
+    """The picture with the stamp that it had when it was read."""
+    item, token = one
+    return (item, token) if item.address is None else (replace(item, stamp=line.get("stamp")), None)

@@ -51,9 +51,7 @@ class Nothing:
         return None
 
 
-def load(
-    item: Item, size: tuple[int, int] | None = None, known: Known | None = None, strict: bool = False
-) -> Loaded:
+def load(item: Item, size: tuple[int, int] | None = None, known: Known | None = None, strict: bool = False) -> Loaded:
     """Read a file; decode it, to ``size`` (height, width), unless its digest is among the ``known``.
 
     ``strict``: a damaged file is one that cannot be read.
@@ -92,17 +90,18 @@ def _groups(batch: Iterable[Loaded]) -> Iterator[list[Loaded]]:
 def _lines(group: Sequence[Loaded], detect: Detect, settings: str) -> list[Line]:
     pictures = [one.picture for one in group if one.picture]
     if not pictures:
-        return [{**_head(one, settings), "error": one.error} for one in group]
+        return [{**head(one, settings), "error": one.error} for one in group]
     pixels = np.stack([picture.pixels for picture in pictures])  # [B, H, W, 3]
     detections = detect(pixels, [picture.notes for picture in pictures])
     return [_result(one, detection, settings) for one, detection in zip(group, detections, strict=True)]
 
 
 def _result(one: Loaded, detection: Detection, settings: str) -> Line:
-    return {**_head(one, settings), **_finite(detection.as_dict()), "error": None}
+    return {**head(one, settings), **_finite(detection.as_dict()), "error": None}
 
 
-def _head(one: Loaded, settings: str) -> Line:
+def head(one: Loaded, settings: str) -> Line:
+    """What every line begins with; the stamp is that of a picture which is no file of its own."""
     stamp = {"stamp": one.item.stamp} if one.item.stamp else {}
     return {"file": one.item.name, "sha256": one.digest, "settings": settings, **stamp}
 

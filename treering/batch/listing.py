@@ -20,16 +20,19 @@ _ROWS = 512  # read or written at a time
 _TABLES = """
 CREATE TABLE items (id INTEGER PRIMARY KEY, name BLOB, path BLOB, address BLOB, stamp BLOB, label INTEGER,
     problem BLOB, token BLOB);
-CREATE TABLE todo (id INTEGER PRIMARY KEY);
+CREATE TABLE todo (number INTEGER PRIMARY KEY, id INTEGER);
 """
 _COLUMNS = "name, path, address, stamp, problem"  # bytes: a name of a file need not be text
 
 
 class Listing:
-    """The pictures of one run, in the order of their source; made once, then compared with an index."""
+    """The pictures of one run, in the order of their source or by name; made once, then compared with an index."""
 
-    def __init__(self, items: Iterable[Item], look: Callable[[Item], None] | None = None) -> None:
+    def __init__(
+        self, items: Iterable[Item], look: Callable[[Item], None] | None = None, by_name: bool = False
+    ) -> None:
         """``look``: is shown every item as it comes, and may refuse it."""
+        self._order = "name, id" if by_name else "id"
         self._rows = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self._rows.executescript(f"PRAGMA cache_size = -8192; {_TABLES}")
         self.total = 0
@@ -55,19 +58,20 @@ class Listing:
         pairs = Pairs()
         self._rows.execute("BEGIN")
         self._rows.execute("DELETE FROM todo")
-        query = self._rows.cursor().execute("SELECT id, token, label FROM items ORDER BY id")
+        query = self._rows.cursor().execute(f"SELECT id, token, label FROM items ORDER BY {self._order}")
         while rows := query.fetchmany(_ROWS):
             answers = index.answers([token for _, token, _ in rows if token])
             pairs.update((label_of(label), answers[token]) for _, token, label in rows if token in answers)
             left = [(number,) for number, token, _ in rows if token not in answers]
-            self._rows.executemany("INSERT INTO todo VALUES (?)", left)
+            self._rows.executemany("INSERT INTO todo (id) VALUES (?)", left)
         self._rows.execute("COMMIT")
         return pairs
 
     def todo(self) -> Iterator[tuple[Item, bytes | None]]:
         """What is left to do, with its token."""
         last = 0
-        query = f"SELECT {_COLUMNS}, label, token, id FROM items JOIN todo USING (id) WHERE id > ? ORDER BY id LIMIT ?"
+        columns = f"{_COLUMNS}, label, token, number"
+        query = f"SELECT {columns} FROM todo JOIN items USING (id) WHERE number > ? ORDER BY number LIMIT ?"
         while rows := self._rows.execute(query, (last, _ROWS)).fetchall():
             last = rows[-1][-1]
             for *words, label, known, _ in rows:

@@ -39,6 +39,7 @@ def verify(
     size: tuple[int, int] | None = None,
     progress: Callable[[Progress], None] | None = None,
     strict: bool = False,
+    by_name: bool = False,
 ) -> Summary:
     """Check the pictures; what an earlier run in ``output`` has found out is not found out again.
 
@@ -46,7 +47,8 @@ def verify(
     run in this process, or an engine that has workers.  ``settings``: all that a result depends on besides the
     picture, for JSON; with ``size`` they decide which earlier results count.  ``batch``: pictures a call of
     ``detect`` at most; as many again are read meanwhile.  ``size``: (height, width) to which pictures are brought;
-    None: as they are.  ``strict``: damaged files are failed lines.  Writes ``results.jsonl`` as it goes and, at the
+    None: as they are.  ``strict``: damaged files are failed lines.
+    ``by_name``: in the order of their names, and not as they come.  Writes ``results.jsonl`` as it goes and, at the
     end, ``summary.json`` and, if labels are known, ``confusion.md`` and ``confusion.png``.  A picture that cannot be
     read is a line with an error, not an end.  Raises ``InputError`` if ``output`` cannot be used; what ``detect``
     raises is not caught.
@@ -55,19 +57,20 @@ def verify(
     if batch < 1:
         raise InputError("A batch has at least one picture.")
     whole = {"settings": dict(settings), "size": size}
-    with closing(Listing(items, _Apart(output).look)) as listing, _opened(output) as journal:
-        with closing(Results(journal, settings_id(whole), listing.total)) as results:
-            book = Book(results, listing.total, batch, progress)
-            shards = Shards(output, results.settings)
-            shards.collect(results)
-            book.known(listing.compare(results.keys))
-            if isinstance(detect, Engine):
-                Fleet(book, detect, shards).all(listing.todo())
-            else:
-                Inline(book, detect, size, strict).all(listing.todo())
-            shards.collect(results)
-            notes = (*results.notes, *_notes(results, whole, output), *shards.notes)
-            return publish(_summary(book, time.perf_counter() - started, notes), output, whole)
+    with contextlib.ExitStack() as stack:
+        listing = stack.enter_context(closing(Listing(items, _Apart(output).look, by_name)))
+        journal = stack.enter_context(_opened(output))
+        results = stack.enter_context(closing(Results(journal, settings_id(whole), listing.total)))
+        book, shards = Book(results, listing.total, batch, progress), Shards(output, results.settings)
+        shards.collect(results)
+        book.known(listing.compare(results.keys))
+        if isinstance(detect, Engine):
+            Fleet(book, detect, shards).all(listing.todo())
+        else:
+            Inline(book, detect, size, strict).all(listing.todo())
+        shards.collect(results)
+        notes = (*results.notes, *_notes(results, whole, output), *shards.notes)
+        return publish(_summary(book, time.perf_counter() - started, notes), output, whole)
 
 
 @contextlib.contextmanager

@@ -25,9 +25,9 @@ class Summary:
 
     ``checked``: pictures detected now; ``resumed``: those with a result of an earlier run; ``copies``: those with
     the same bytes as one detected now; ``failures``: those that could not be read; together ``total``.  ``failed``:
-    (file, sentence) of the failures, the first thousand.  ``found``: pictures for every class found, None last.  ``confusion``: of pictures with a known label
-    and a result; None if no label is known.  ``settings``: their hash, as in the lines.  ``notes``: sentences on
-    what else to know.
+    (file, sentence) of the failures, the first thousand.  ``found``: pictures for every class found, None last.
+    ``confusion``: of pictures with a known label and a result; None if no label is known.  ``settings``: their hash,
+    as in the lines.  ``notes``: sentences on what else to know.
     """
 
     total: int

@@ -6,14 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from ...errors import InputError
-
-NAMES = ("local", "ray")
-"""Engines that can be asked for: processes of this machine, or actors of a Ray cluster."""
+from ...settings import ENGINES
 
 Plain = dict[str, Any]
 """Data that JSON can hold: all that travels between a run and its workers.  Paths travel, never pixels or secrets."""
@@ -113,9 +110,9 @@ def _because(reason: str) -> str:
 
 def get(name: str, recipe: Recipe, workers: int) -> Engine:
     """The engine with this name; raises ``InputError``, also where what it needs is not installed."""
-    if name not in NAMES:
-        raise InputError(f"There is no engine {name!r}: use one of {', '.join(NAMES)}.")
-    if name == "local":
+    if name not in ENGINES:
+        raise InputError(f"There is no engine {name!r}: use one of {', '.join(ENGINES)}.")
+    if name == ENGINES[0]:
         from .local import Local
 
         return Local(recipe, workers)

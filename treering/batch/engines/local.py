@@ -35,14 +35,14 @@ class Local(Engine):
     def start(self, worker: int) -> None:
         """Start a process; what it complains of is kept in a temporary file."""
         self._forget(worker)
-        self._complaints[worker] = complaints = tempfile.TemporaryFile()
+        self._complaints[worker] = complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the worker)
         process = subprocess.Popen(
             _COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
             encoding="utf-8",
-            env=_environment(),
+            env=_environment(worker, self.workers),
         )
         self._processes[worker] = process
         threading.Thread(target=self._listen, args=(worker, process), daemon=True, name=f"treering-{worker}").start()
@@ -103,7 +103,20 @@ class Local(Engine):
             complaints.close()
 
 
-def _environment() -> dict[str, str]:
-    """This process's own; and modules that it finds, its workers find."""
+def _environment(worker: int, workers: int) -> dict[str, str]:
+    """This process's own; modules that it finds, its workers find; and a share of the cores and GPUs for each."""
     path = os.pathsep.join(place for place in sys.path if place)
-    return {**os.environ, "PYTHONPATH": path}
+    cores = max(1, (os.cpu_count() or 1) // workers)
+    own = {"OMP_NUM_THREADS": str(cores), **os.environ, "PYTHONPATH": path}
+    devices = _devices()
+    return {**own, "CUDA_VISIBLE_DEVICES": devices[worker % len(devices)]} if len(devices) > 1 else own
+
+
+def _devices() -> list[str]:
+    """GPUs that this process may use, as their driver calls them."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name for name in chosen.split(",") if name]
+    with suppress(OSError):
+        return [str(number) for number in range(len(os.listdir("/proc/driver/nvidia/gpus")))]
+    return []

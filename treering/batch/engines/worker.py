@@ -26,7 +26,7 @@ from .. import shards
 from ..ahead import ahead
 from ..items import Detect, Item, Line
 from ..journal import settings_id
-from ..lines import Loaded, lines, load
+from ..lines import Loaded, head, lines, load
 from .common import Plain, Recipe
 
 
@@ -82,7 +82,7 @@ def _is_copy(one: Loaded) -> bool:
 
 
 def _copy(one: Loaded, settings: str) -> Line:
-    return {"file": one.item.name, "sha256": one.digest, "settings": settings, "error": None, "copy": True}
+    return {**head(one, settings), "error": None, "copy": True}
 
 
 class _Known:
