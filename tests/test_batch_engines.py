@@ -13,12 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_tools import SETTINGS, Formula, gallery, lines, paint, run, sentence
+from batch_tools import SETTINGS, Formula, lines, paint, run, sentence
+from batch_tools import gallery as labelled
 
 from treering.batch import Item, Summary, find, settings_id, shards, verify
 from treering.batch.engines import Engine, Recipe, get
 from treering.batch.engines.local import Local
 from treering.errors import InputError
+
+
+def gallery(folder: Path, count: int) -> list[Item]:
+    """Pictures without labels, so that no figure is drawn."""
+    labelled(folder, count)
+    return find(folder)
+
 
 ID = settings_id({"settings": SETTINGS, "size": None})
 

@@ -101,7 +101,7 @@ class Results:
     def __init__(self, journal: files.Journal, settings: str, expected: int = 0) -> None:
         """``expected``: pictures of this run; where there are many, the index is kept in a file."""
         self.settings = settings
-        self._journal = journal
+        self._journal, self._begun = journal, journal.size
         many = expected >= MANY or journal.size >= LONG
         self.keys = Index(journal.path.with_name(FILE) if many else None, settings, journal.path)
         try:
@@ -109,6 +109,10 @@ class Results:
         except BaseException:
             self.keys.close()
             raise
+
+    def begin(self) -> None:
+        """What is written from now on is of this run."""
+        self._begun = self._journal.size
 
     def close(self) -> None:
         """Put the index on the disk; the lines are there already."""
@@ -174,7 +178,7 @@ class Results:
 
     def is_earlier(self, digest: str) -> bool:
         """Whether the result for these bytes was there before this run."""
-        return self.keys.start(digest) < self._journal.started
+        return self.keys.start(digest) < self._begun
 
     def first(self, digest: str) -> Line:
         """The first line with a result for these bytes."""

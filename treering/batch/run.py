@@ -63,6 +63,7 @@ def verify(
         results = stack.enter_context(closing(Results(journal, settings_id(whole), listing.total)))
         book, shards = Book(results, listing.total, batch, progress), Shards(output, results.settings)
         shards.collect(results)
+        results.begin()
         book.known(listing.compare(results.keys))
         if isinstance(detect, Engine):
             Fleet(book, detect, shards).all(listing.todo())
