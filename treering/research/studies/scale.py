@@ -44,8 +44,6 @@ def scale(output: Path, count: int = 1_000_000) -> str:
         _table("Memory", ("pictures", "most MB", "s", "CPU ms each"), memory),
         _table("Going on where all is done", ("pictures", "s", "CPU s", "most MB", "s without index"), [resume]),
         _table(f"Workers, {_COST} s a picture", ("workers", "pictures", "s", "efficiency", "own CPU ms each"), workers),
-            f"Workers, {_COST} s a picture", ("workers", "pictures", "s", "efficiency", "run's own CPU ms"), workers
-        ),
         simulation.table(float(str(workers[-1][-1]))),
     )
     text = "\n".join(parts)
