@@ -13,6 +13,7 @@ import click
 from treering.settings import Reading
 
 from .console import FAILED, SOME_FAILED, Failure, NoAnswer, complain, emit, p_text, sentences, shown, tell
+from .evidence import Signing, evidence_options
 from .options import (
     ModelChoice,
     detector,
@@ -41,6 +42,7 @@ LEAST = -38
 @model_options
 @reading_options
 @click.option("--exit-code", is_flag=True, help="Let the exit code say whether all pictures are marked; see above.")
+@evidence_options
 @json_option
 @click.pass_context
 def command(
@@ -50,6 +52,7 @@ def command(
     model: ModelChoice,
     reading: Reading,
     exit_code: bool,
+    evidence: Signing | None,
     as_json: bool,
 ) -> None:
     """Read the mark of pictures: class or none, p-value, time.
@@ -76,7 +79,9 @@ def command(
     null), p_value, log10_p, p_keyring, pose, stages and the rest; or file and error.
     """
     with sentences(NoAnswer if exit_code else Failure):
-        reader = _load(keyring, model, reading)
+        if evidence:
+            evidence.check(images)
+        reader = _load(keyring, model, reading, evidence)
         results = _run(reader, images, as_json)
     ctx.exit(_code_of_marks(results) if exit_code else _code(results))
 
@@ -104,8 +109,8 @@ def _unassessed(results: Results) -> bool:
 class _Reader:
     """Reads pictures; the model is loaded for the first that is a picture."""
 
-    def __init__(self, keyring: Keyring, model: ModelChoice, reading: Reading) -> None:
-        self.keyring, self.model, self.reading = keyring, model, reading
+    def __init__(self, keyring: Keyring, model: ModelChoice, reading: Reading, evidence: Signing | None) -> None:
+        self.keyring, self.model, self.reading, self.evidence = keyring, model, reading, evidence
 
     @cached_property
     def detector(self) -> Detector:
@@ -120,6 +125,8 @@ class _Reader:
         source = _standard_input() if name == "-" else Path(name)
         label = "Standard input" if name == "-" else name
         picture = images.read(source, self.keyring.image_size, label, strict=self.reading.strict)
+        if self.evidence:
+            return self.evidence.write(self.detector, picture, Path(name))
         return self.detector(picture.pixels[None], [picture.notes])[0]
 
 
@@ -132,12 +139,12 @@ def _standard_input() -> BinaryIO:
         raise ImageError("Standard input is closed.") from None
 
 
-def _load(path: Path | None, model: ModelChoice, reading: Reading) -> _Reader:
+def _load(path: Path | None, model: ModelChoice, reading: Reading, evidence: Signing | None) -> _Reader:
     from treering.marks.keyring import Keyring
 
     keyring = Keyring.load(keyring_path(path))
     keyring.check_classes(reading.keys)  # before a model is loaded
-    return _Reader(keyring, model, reading)
+    return _Reader(keyring, model, reading, evidence)
 
 
 def _run(reader: _Reader, names: Sequence[str], as_json: bool) -> list[Detection | None]:

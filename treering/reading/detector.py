@@ -20,7 +20,7 @@ from ..inversion import DecoderInversion
 from ..marks.keyring import Keyring
 from ..models import LatentModel
 from ..pictures import images
-from ..settings import METHOD
+from ..settings import METHOD, MOST
 from ..settings import Reading as Settings
 from ..types import Answer, Detection, Match, Solution
 from . import plan as plans
@@ -36,7 +36,9 @@ class Detector:
     """Reads marks of one keyring from pictures.
 
     ``settings``: how; ``changes`` are its fields by name.  ``method`` may also be a plan of decoder inversion; where
-    one is named without an effort, a picture is read once, by it.  ``every``: all stages are run, whatever is found.
+    one is named without an effort, a picture is read once, by it.  ``every``: whether all stages are run, whatever is
+    found; unless it is said, they are at the effort ``max`` alone.  To stop there too as soon as a mark is named is
+    as valid, as its shares are fixed; the p-value may be larger then.
     Raises ``ModelError`` if the keyring's marks do not fit the model.
     """
 
@@ -47,14 +49,15 @@ class Detector:
         settings: Settings | None = None,
         *,
         method: str | DecoderInversion | None = None,
-        every: bool = False,
+        every: bool | None = None,
         **changes: Any,
     ) -> None:
         keyring.check_fits(model)
         if method is not None:
             changes["method"] = method if isinstance(method, str) else METHOD
-        self.model, self.keyring, self.every = model, keyring, every
+        self.model, self.keyring = model, keyring
         self.settings = replace(settings or Settings(), **changes)
+        self.every = self.settings.way == MOST if every is None else every
         keyring.check_classes(self.settings.keys)
         self.plan = method if isinstance(method, DecoderInversion) else _inversion(self.settings)
         self.tools = Tools(model, keyring, self.settings, self.plan)
@@ -104,6 +107,13 @@ class Detector:
             results += self._detect(pictures[i : i + rows], notes[i : i + rows])
         return results
 
+    def examine(self, picture: NDArray[np.uint8], notes: Sequence[str] = ()) -> tuple[Detection, Done]:
+        """As a call, of one picture uint8 ``[H, W, 3]``, with the stage that decided on the class: for evidence."""
+        reading, started = self.tools.reading(picture), time.perf_counter()
+        found = self._run(reading)
+        seconds = round(time.perf_counter() - started, 3)
+        return self._result(reading, found, seconds, tuple(notes)), (found or _NOTHING).by_class
+
     def _detect(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]]) -> list[Detection]:
         started = time.perf_counter()
         readings = [self.tools.reading(picture) for picture in pictures]
@@ -119,10 +129,14 @@ class Detector:
 
     def _one(self, reading: Reading, before: float, notes: tuple[str, ...]) -> Detection:
         started = time.perf_counter()
-        if why := one_colour(reading):
-            return self._result(reading, _NOTHING, round(before, 3), notes, why)
-        found = plans.run(self.stages, reading, self.tools, self.settings.fpr, self.every)
+        found = self._run(reading)
         return self._result(reading, found, round(before + time.perf_counter() - started, 3), notes)
+
+    def _run(self, reading: Reading) -> Outcome | None:
+        """All stages; None where there is nothing to read."""
+        if one_colour(reading):
+            return None
+        return plans.run(self.stages, reading, self.tools, self.settings.fpr, self.every)
 
     def _answer(self, reading: Reading, found: Outcome) -> tuple[Answer, str | None]:
         limit = math.log10(self.settings.fpr)
@@ -133,10 +147,9 @@ class Detector:
         why = failure(reading)
         return (Answer.NOT_ASSESSABLE, why) if why else (Answer.NONE, None)
 
-    def _result(
-        self, reading: Reading, found: Outcome, seconds: float, notes: tuple[str, ...], flat: str | None = None
-    ) -> Detection:
-        answer, why = (Answer.NOT_ASSESSABLE, flat) if flat else self._answer(reading, found)
+    def _result(self, reading: Reading, outcome: Outcome | None, seconds: float, notes: tuple[str, ...]) -> Detection:
+        found = outcome or _NOTHING
+        answer, why = self._answer(reading, found) if outcome else (Answer.NOT_ASSESSABLE, one_colour(reading))
         decided = found.by_keyring if answer is Answer.KEYRING else found.by_class
         match = found.by_class.finding.match or Match(0, 0.0, 0.0, 0.0)
         return Detection(
