@@ -184,10 +184,11 @@ def _bar() -> Iterator[Callable[[Progress], None] | None]:
 def _pace(progress: Progress | None) -> str | None:
     if progress is None:
         return None
-    counts = f"{progress.marked} marked" + (f", {progress.failed} failed" if progress.failed else "")
-    if progress.remaining is None:
-        return counts if progress.done else None
-    return f"{counts}, {_rate(progress.rate)}, {_clock(progress.remaining)} left"
+    counts = {"marked": progress.marked, "failed": progress.failed}
+    parts = [f"{count} {name}" for name, count in counts.items() if count]
+    if progress.remaining is not None:
+        parts += [_rate(progress.rate), f"{_clock(progress.remaining)} left"]
+    return ", ".join(parts) or None
 
 
 def _rate(rate: float) -> str:
