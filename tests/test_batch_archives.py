@@ -53,7 +53,8 @@ def test_an_archive(tmp_path: Path, name: str) -> None:
     summary = run(items, tmp_path / "out")
     assert summary.found == {0: 3, 1: 2, 2: 2, None: 0}
     assert summary.failed == (("broken.png", "broken.png is not a picture that can be read."),)
-    assert all(line["sha256"] == images.digest(members[line["file"]]) for line in lines(tmp_path / "out")[:7])
+    read = {line["file"]: line["sha256"] for line in lines(tmp_path / "out") if not line["error"]}
+    assert read == {name: images.digest(data) for name, data in members.items()}
     detect = Formula()
     assert run(archives.find(archive), tmp_path / "out", detect).resumed == 7  # and nothing was unpacked again
     assert set(os.listdir(tmp_path)) == {name, "one.png", "out"}
@@ -170,7 +171,7 @@ def test_what_is_no_archive(tmp_path: Path, name: str) -> None:
         assert found_or_told(str(tmp_path / name)) in ([], f"The archive {tmp_path / name} cannot be read: ")
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_damage_is_told(tmp_path: Path, data: st.DataObject) -> None:
     """Whatever is changed in an archive: a list of items or one sentence, and each item a line."""

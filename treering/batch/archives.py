@@ -138,6 +138,8 @@ def _zip_members(file: IO[bytes], archive: str) -> Iterator[_Member]:
 
 
 def _zip_problem(info: zipfile.ZipInfo) -> str | None:
+    if info.header_offset < 0:
+        return "does not lie in the archive, so it is not read."
     if info.flag_bits & 1:
         return "is encrypted, so it is not read."
     if info.file_size > _SMALL and info.file_size > _RATIO * max(info.compress_size, 1):

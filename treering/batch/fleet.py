@@ -12,6 +12,7 @@ from itertools import islice
 from ..errors import InputError
 from .book import Book, Known
 from .engines import Engine, Event
+from .engines.common import STARTS
 from .engines.worker import row_of
 from .items import Item, Line
 from .shards import Shards, is_copy
@@ -21,8 +22,6 @@ SECONDS, LARGEST = 5.0, 512
 
 DEATHS = 5
 """So many workers must have died over one picture alone before it is left out."""
-
-_STARTS = 3  # workers that die in a row before they are ready
 
 
 @dataclass
@@ -128,7 +127,7 @@ class Fleet:
         """A worker that died: its task is done again, by it or by another."""
         task = self._tasks.pop(event.worker, None)
         self._unready += 1
-        if self._unready > _STARTS * self.engine.workers + DEATHS:
+        if self._unready > STARTS * self.engine.workers + DEATHS:
             raise InputError(f"Workers end before they have done anything; the last one said: {event.reason}")
         if task and len(task.pictures) == 1 and task.deaths + 1 >= DEATHS:
             self._leave_out(task.pictures[0][0])

@@ -11,10 +11,13 @@ from typing import Any
 
 from .. import files, report
 from ..errors import InputError
-from ..statistics import OTHERS, Confusion
+from ..statistics import OTHERS, Confusion, Rate
 from ..types import Answer, Found
 from .items import FIGURE, SUMMARY, TABLE, Unknown
 from .tally import Pairs
+
+MOST_CLASSES = 2000
+"""Classes of a confusion matrix at most; counts are kept sparse whatever their number."""
 
 _LARGEST = 1 << 26  # bytes of a summary that is read again
 
@@ -81,6 +84,11 @@ def confusion(pairs: Pairs) -> tuple[Confusion | None, list[str]]:
     if not known:
         return None, []
     notes = [f"Pictures without a label, which are not in the confusion matrix: {unknown}."] if unknown else []
+    classes = {label for pair in known for label in pair if isinstance(label, int)}
+    if len(classes) > MOST_CLASSES:  # a matrix has their square
+        right = Rate(sum(count for (true, answer), count in known.items() if true == answer), known.total())
+        notes.append(f"No confusion matrix of {len(classes)} classes is written. Accuracy: {report.rate_text(right)}")
+        return None, notes
     return Confusion.of(known.elements()), notes
 
 

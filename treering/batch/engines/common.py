@@ -12,6 +12,9 @@ from typing import Any
 from ...errors import InputError
 from ...settings import ENGINES
 
+STARTS = 3
+"""So often a worker may die before it is ready, one time after the other."""
+
 Plain = dict[str, Any]
 """Data that JSON can hold: all that travels between a run and its workers.  Paths travel, never pixels or secrets."""
 
@@ -81,11 +84,15 @@ class Engine(ABC):
 
     def begin(self) -> None:
         """Start the first worker and learn what its detector is; raises ``InputError`` where that fails."""
-        self.start(0)
-        event = self.wait()
-        if event.about is None:
-            raise InputError(event.error or f"A worker ended before it was ready{_because(event.reason)}.")
-        self.about = event.about
+        for _ in range(STARTS):
+            self.start(0)
+            event = self.wait()
+            if event.about is not None:
+                self.about = event.about
+                return
+            if event.error:
+                break
+        raise InputError(event.error or f"A worker ended before it was ready{_because(event.reason)}.")
 
     @abstractmethod
     def start(self, worker: int) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from ... import report
 from ...batch.fleet import LARGEST, SECONDS
 
-PICTURES, WORKERS = 10_000_000, (1, 4, 16, 64, 256)
-COSTS = (0.25, 0.05, 0.01)
+PICTURES, WORKERS = 10_000_000, (4, 16, 64, 256)
+COSTS = (0.25, 0.02)
 """Seconds a picture: this project's on a core, and what a GPU may need."""
 
 PER_TASK = 0.01
