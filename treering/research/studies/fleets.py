@@ -67,32 +67,36 @@ def kill(engine: str, folder: Path, count: int) -> Sequence[object]:
     moments = random.Random(2)
     fates = Fates(folder / "in", folder / "out")
     stand_in.draw(fates.checked, PICTURES)
+    started = time.perf_counter()
+    _run(engine, fates, moments, 0, 1.0)
+    pause = (time.perf_counter() - started) / 4  # so that a run is hit a few times, at any moment of it
     while fates.kills < count:
-        _run(engine, fates, moments, count)
+        _run(engine, fates, moments, count, pause)
     while fates.output.exists():
-        _run(engine, fates, moments, 0)
+        _run(engine, fates, moments, 0, pause)
     hit = ", ".join(f"{name} {number}" for name, number in sorted(fates.hit.items()))
     what = f"verify, engine {engine}: {hit}"
     return what, WORKERS, fates.kills, f"{fates.results} results", "", fates.lost, fates.doubled, _left(folder)
 
 
-def _run(engine: str, fates: Fates, moments: random.Random, count: int) -> None:
-    """One run, with kills until it is dead or done."""
+def _run(engine: str, fates: Fates, moments: random.Random, count: int, pause: float) -> None:
+    """One run, with kills until it is dead or done; a run may give up where its workers die again and again."""
     command = [sys.executable, "-m", __name__, engine, str(fates.checked), str(fates.output)]
-    end = time.monotonic() + _PATIENCE
-    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL) as process:
+    end, before = time.monotonic() + _PATIENCE, fates.kills
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, start_new_session=True, **quiet) as process:
         try:
             while process.poll() is None and time.monotonic() < end:
-                time.sleep(moments.uniform(0.05, 0.4))
+                time.sleep(moments.uniform(0.0, pause))
                 if fates.kills < count and fates.output.exists():
                     _strike(process, fates, moments.choice(_TARGETS))
         finally:
             family = _family(process.pid)
             process.kill()
-    if process.returncode != -signal.SIGKILL:
-        if process.returncode:
-            raise RuntimeError("A run failed by itself.")
+    if process.returncode == 0:
         return fates.end()
+    if fates.kills == before:
+        raise RuntimeError("A run failed by itself, or did not end.")
     _put_down(family)
     fates.look()
 
