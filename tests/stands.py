@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from treering.batch.engines.worker import Work
 from treering.errors import ModelError
+from treering.marks.keyring import Keyring
 from treering.types import Detection
 
 
@@ -54,3 +55,9 @@ def mistaken() -> Work:
         raise KeyError("a bug")
 
     return Work(detect, SETTINGS, 2)
+
+
+def with_keyring(keyring: str) -> Work:
+    """A worker that reads a keyring's file."""
+    Keyring.load(Path(keyring))
+    return make()

@@ -316,9 +316,8 @@ def test_a_sample_is_a_function_of_seed_and_names(tmp_path: Path) -> None:
     assert set(places.sample(items, 50, 2)) != set(some)
     assert len(set(places.sample(items, 60, 1)) - set(some)) == 10
     assert len(places.sample(items, 5000)) == 1000
-    counts = [
-        sum(item in chosen for chosen in map(set, (places.sample(items, 500, s) for s in range(40)))) for item in items
-    ]
+    chosen = [set(places.sample(items, 500, seed)) for seed in range(40)]
+    counts = [sum(item in some for some in chosen) for item in items]
     assert min(counts) > 8 and max(counts) < 32  # 20 of 40, give or take four deviations
 
 
