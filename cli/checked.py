@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -25,11 +25,15 @@ RESULTS = "treering-results"
 
 @dataclass(frozen=True)
 class Checked:
-    """A source of pictures: a folder, an address, an archive, or a list; ``labels`` as given on the command line."""
+    """A source of pictures: a folder, an address, an archive, or a list; ``labels`` as given on the command line.
+
+    ``keyrings``: their names, which a manifest may use, where several are searched.
+    """
 
     source: str
     labels: str | None
     many: Many
+    keyrings: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -52,7 +56,7 @@ class Checked:
         """The pictures, one after the other; at least one.  Raises ``InputError``, also while it goes on."""
         from treering.batch import places
 
-        items = self._labelled(places.find(self.source))
+        items = self._labelled(places.find(self.source, self.keyrings))
         if self.many.since is not None:
             items = places.since(items, self.many.since)
         if self.many.sample is not None:
@@ -79,15 +83,15 @@ class Checked:
             say(f"Labels are taken from {labels}.")
         if labels == "folders":
             return labelled_by_folders(items)
-        return items if labels in (None, "none") else labelled_by_manifest(Path(labels or ""), items)
+        return items if labels in (None, "none") else labelled_by_manifest(Path(labels or ""), items, self.keyrings)
 
-    def warn_of_keyring(self, used: Path) -> None:
-        """Say that a keyring in the folder is not used, unless it is the one that is named.
+    def warn_of_keyring(self, used: Sequence[Path]) -> None:
+        """Say that a keyring in the folder is not used, unless it is one of those that are named.
 
         A folder from somebody else must not decide how it is checked.
         """
         theirs = self.folder and self.folder / KEYRING_FILE
-        if theirs and os.path.lexists(theirs) and os.path.realpath(theirs) != os.path.realpath(used):
+        if theirs and os.path.lexists(theirs) and os.path.realpath(theirs) not in map(os.path.realpath, used):
             say(f"The keyring {theirs} in the folder is not used; --keyring {theirs} uses it.")
 
     def output(self) -> Path:

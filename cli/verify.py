@@ -17,21 +17,21 @@ from .checked import MANIFEST, RESULTS, Checked
 from .console import SOME_FAILED, Failure, complain, emit, on_terminal, say, sentences, shown
 from .options import (
     Many,
-    ModelChoice,
+    ModelChoices,
     Named,
     Place,
-    detector,
     json_option,
-    keyring_option,
     keyring_path,
+    keyrings_option,
     many_options,
-    model_options,
+    models_options,
     reading_options,
 )
+from .searched import Searched, names_of
+from .work import recipe, work
 
 if TYPE_CHECKING:
     from treering.batch import Item, Progress, Summary
-    from treering.marks.keyring import Keyring
     from treering.types import Found
 
 _COMPLAINTS = 20
@@ -60,8 +60,8 @@ _COMPLAINTS = 20
     show_default="as many as go through the networks together",
     help="Pictures read at a time; results are saved after every batch.",
 )
-@keyring_option
-@model_options
+@keyrings_option
+@models_options
 @reading_options
 @many_options
 @json_option
@@ -72,8 +72,8 @@ def command(
     labels: str | None,
     output: Path | None,
     batch: int | None,
-    keyring: Path | None,
-    model: ModelChoice,
+    keyrings: tuple[Path, ...],
+    models: ModelChoices,
     reading: Reading,
     many: Many,
     as_json: bool,
@@ -94,23 +94,23 @@ def command(
 
     \b
     Manifest: a CSV file with the header file,key; files are relative to it, key is a number or none.
+    Where several keyrings are searched, a column keyring may say whose class it is, by the name of the keyring's
+    file; without it, a class is right whosesoever it is.
     --json prints one object: the summary. Exit code 3: some files could not be read, or are not
     assessable.
     """
     with sentences(interrupted="Interrupted; the same command goes on where it stopped."):
         from treering.batch.run import check_output
-        from treering.marks.keyring import Keyring
 
         _check_places(output)
-        checked, used = Checked(source, labels, many), keyring_path(keyring)
+        checked = Checked(source, labels, many, names_of(keyrings) if len(keyrings) > 1 else ())
         items = checked.items()  # what is wrong with the first of them is said before anything is loaded or written
-        checked.warn_of_keyring(used)
-        ring = Keyring.load(used)
+        checked.warn_of_keyring(keyrings or (keyring_path(None),))
+        searched = Searched.load(keyrings, models, reading)
         folder = output or checked.output()
         check_output(folder)
-        run = Run(items, checked.kind == "folder", used, model, reading, many, folder, batch)
-        summary = _inline(run) if many.is_inline else _with_workers(run)
-    _report(summary, ring, folder, as_json)
+        summary = _verify(Run(items, checked.kind == "folder", searched, reading, many, folder, batch))
+    _report(summary, searched, folder, as_json)
     ctx.exit(SOME_FAILED if summary.failures or summary.not_assessable else 0)
 
 
@@ -124,45 +124,27 @@ def _check_places(output: Path | None) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """All that a run is made of.  ``by_name``: whether the pictures are sorted; ``keyring``: its file."""
+    """All that a run is made of.  ``by_name``: whether the pictures are sorted."""
 
     items: Iterable[Item]
     by_name: bool
-    keyring: Path
-    choice: ModelChoice
+    searched: Searched
     reading: Reading
     many: Many
     output: Path
     batch: int | None
 
 
-def _with_workers(run: Run) -> Summary:
-    from treering.batch import engines, recipes, verify
+def _verify(run: Run) -> Summary:
+    from treering.batch import engines, verify
 
-    recipe = recipes.recipe(run.keyring, run.choice, run.reading, run.batch)
-    with engines.get(run.many.engine, recipe, run.many.workers) as engine, _bar() as progress:
+    if run.many.is_inline:
+        own = work(run.searched, run.reading, run.batch)
+        with _bar() as progress:
+            return verify(run.items, own.detect, run.output, progress=progress, by_name=run.by_name, **own.about())
+    made = recipe(run.searched, run.reading, run.batch)
+    with engines.get(run.many.engine, made, run.many.workers) as engine, _bar() as progress:
         return verify(run.items, engine, run.output, progress=progress, by_name=run.by_name, **engine.about)
-
-
-def _inline(run: Run) -> Summary:
-    from treering.batch import recipes, verify
-    from treering.marks.keyring import Keyring
-
-    ring = Keyring.load(run.keyring)
-    model = run.choice.load(ring.model)
-    read = detector(model, ring, run.reading)
-    with _bar() as progress:
-        return verify(
-            run.items,
-            read,
-            run.output,
-            recipes.settings(ring, model, run.choice, run.reading),
-            batch=run.batch or model.batching.rows("detect"),
-            size=ring.image_size,
-            progress=progress,
-            strict=run.reading.strict,
-            by_name=run.by_name,
-        )
 
 
 @contextmanager
@@ -204,7 +186,7 @@ def _clock(seconds: float) -> str:
 # What came out
 
 
-def _report(summary: Summary, keyring: Keyring, output: Path, as_json: bool) -> None:
+def _report(summary: Summary, searched: Searched, output: Path, as_json: bool) -> None:
     for name, sentence in summary.failed[:_COMPLAINTS]:
         complain(sentence if name in sentence else f"{name}: {sentence}")
     if summary.failures > _COMPLAINTS:
@@ -212,7 +194,9 @@ def _report(summary: Summary, keyring: Keyring, output: Path, as_json: bool) -> 
     for note in summary.notes:
         say(note)
     if as_json:
-        return emit({**summary.as_dict(), "keyring": keyring.id, "output": str(output)})
+        ids = [ring.id for ring in searched.keyrings]
+        which = {"keyrings": dict(zip(searched.names, ids, strict=True))} if searched.several else {"keyring": ids[0]}
+        return emit({**summary.as_dict(), **which, "output": str(output)})
     for line in _lines(summary):
         click.echo(line)
     click.echo(f"Results are in {shown(str(output))}")
@@ -235,5 +219,8 @@ def _lines(summary: Summary) -> Iterator[str]:
 
 def _name(found: Found) -> str:
     from treering import report
+    from treering.types import Key
 
-    return f"key {found}" if isinstance(found, int) else report.name(found)
+    if isinstance(found, int):
+        return f"key {found}"
+    return f"key {found.key} of {shown(found.keyring)}" if isinstance(found, Key) else report.name(found)

@@ -31,7 +31,7 @@ def find(path: Path) -> Iterator[Item]:
                     yield _item(path, number, [row[name] for name in columns])
     except FileNotFoundError:
         raise InputError(f"There is no list {path}.") from None
-    except OSError as error:  # what the library raises for damaged files, too
+    except (OSError, ValueError) as error:  # what the library raises for damaged files, too
         raise InputError(f"The list {path} cannot be read: {remote.reason(error)}.") from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -37,8 +37,11 @@ def kind_of(source: str) -> Kind:
     return "parquet" if path.suffix.lower() in (".parquet", ".pq") else "manifest"
 
 
-def find(source: str) -> Iterable[Item]:
-    """The pictures of a source, without labels but for those of lists; raises ``InputError``, also while it goes on."""
+def find(source: str, keyrings: Sequence[str] = ()) -> Iterable[Item]:
+    """The pictures of a source, without labels but for those of lists, which may name the ``keyrings``.
+
+    Raises ``InputError``, also while it goes on.
+    """
     kind = kind_of(source)
     if kind == "archive":
         return archives.find(source)
@@ -46,7 +49,7 @@ def find(source: str) -> Iterable[Item]:
         return remote.find(source)
     if kind == "folder":
         return sources.walk(Path(source))
-    return addresses.find(Path(source)) if kind == "parquet" else labels_from_manifest(Path(source))
+    return addresses.find(Path(source)) if kind == "parquet" else labels_from_manifest(Path(source), None, keyrings)
 
 
 def short_name(source: str) -> str:

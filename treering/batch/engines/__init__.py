@@ -7,5 +7,6 @@ takes the shards into the journal.  So any engine goes on where another was kill
 from __future__ import annotations
 
 from .common import Engine, Event, Recipe, get
+from .worker import Work
 
-__all__ = ["Engine", "Event", "Recipe", "get"]
+__all__ = ["Engine", "Event", "Recipe", "Work", "get"]
