@@ -324,4 +324,4 @@ def _unpacked(file: IO[bytes]) -> IO[bytes]:
         (b"BZh", bz2.BZ2File),
         (b"\xfd7zXZ\0", lzma.LZMAFile),
     )
-    return next((unpack(file) for start, unpack in packers if head.startswith(start)), file)  # type: ignore[no-any-return]
+    return next((unpack(file) for start, unpack in packers if head.startswith(start)), file)

@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -195,9 +196,9 @@ def _is_hidden(name: str) -> bool:
 
 def _modified(info: dict[str, Any]) -> float | None:
     for name in _MODIFIED:
-        value = info.get(name)
-        if hasattr(value, "timestamp"):
-            return float(value.timestamp())
+        value: Any = info.get(name)
+        if isinstance(value, datetime):
+            return value.timestamp()
         if isinstance(value, int | float):
             return float(value)
     return None
@@ -219,7 +220,7 @@ def _entries(fs: Any, top: str, scheme: str, address: str) -> Iterator[dict[str,
 def _pages(fs: Any, top: str) -> Iterator[dict[str, Any]]:
     """Objects of a bucket, a thousand at a time: s3fs would hold all of them in memory."""
     bucket, _, prefix = top.partition("/")
-    mark = {}
+    mark: dict[str, str] = {}
     while True:
         given = {"Bucket": bucket, "Prefix": f"{prefix}/" if prefix else "", **mark}
         page = patiently(lambda given=given: fs.call_s3("list_objects_v2", **given))  # type: ignore[misc]
