@@ -19,6 +19,7 @@ from batch_tools import gallery as labelled
 from treering.batch import Item, Summary, find, settings_id, shards, verify
 from treering.batch.engines import Engine, Recipe, get
 from treering.batch.engines.local import Local
+from treering.batch.fleet import Tasks
 from treering.errors import InputError
 
 
@@ -91,6 +92,23 @@ def test_a_picture_that_kills_workers_is_left_out(tmp_path: Path) -> None:
     sentence = "bad.png was left out, because 5 workers ended while they read it."
     assert (summary.checked, summary.failed) == (len(items), (("bad.png", sentence),))
     assert len(log.read_text()) == 6 or len(log.read_text()) == 7  # once or twice with others, then alone
+
+
+def test_tasks_hold_every_picture_once(tmp_path: Path) -> None:
+    """Whatever dies: a run does not end before everything was handed out."""
+    pictures = [(Item(Path(f"{i}.png"), f"{i}.png"), None) for i in range(20)]
+    tasks, done = Tasks(iter(pictures), 20, 2, 3), list[str]()
+    for turn in range(100):
+        if not tasks.waiting:
+            break
+        task = tasks.next(None)
+        assert task
+        if turn % 3:
+            done += [item.name for item, _ in task.pictures]
+        else:
+            tasks.again(task)
+    assert sorted(done) == sorted(item.name for item, _ in pictures)
+    assert tasks.next(None) is None
 
 
 @pytest.mark.parametrize(

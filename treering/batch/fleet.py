@@ -39,6 +39,7 @@ class Tasks:
 
     def __init__(self, pictures: Iterable[Known], total: int, batch: int, workers: int) -> None:
         self._pictures, self._left = iter(pictures), total
+        self._ahead = list(islice(self._pictures, 1))  # the next picture, so that it is known whether there is one
         self._batch, self._workers = batch, workers
         self._again = deque[Task]()
 
@@ -48,14 +49,16 @@ class Tasks:
             return self._again.popleft()
         fair = math.ceil(self._left / (2 * self._workers))
         wanted = self._batch if seconds is None else int(SECONDS / max(seconds, 1e-6))
-        pictures = list(islice(self._pictures, max(1, min(max(wanted, self._batch), LARGEST, fair))))
+        count = max(1, min(max(wanted, self._batch), LARGEST, fair))
+        pictures = [*self._ahead, *islice(self._pictures, count - len(self._ahead))]
+        self._ahead = list(islice(self._pictures, 1))
         self._left = max(0, self._left - len(pictures))
         return Task(pictures) if pictures else None
 
     @property
     def waiting(self) -> bool:
-        """Whether there are tasks that wait for another worker."""
-        return bool(self._again)
+        """Whether anything waits for a worker, which may still be on its way."""
+        return bool(self._again or self._ahead)
 
     def again(self, task: Task) -> None:
         """A task whose worker died: as it is once more, then each picture alone."""
