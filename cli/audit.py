@@ -68,12 +68,20 @@ def command(
     ctx.exit(SOME_FAILED if reader.failed else 0)
 
 
+class _Seen(set[str]):
+    """Digests of pictures that were read; of names and stamps it knows nothing."""
+
+    def seen(self, token: bytes) -> str | None:
+        """None."""
+        return None
+
+
 class _Reader:
     """Reads one file: its class, nonce and noise."""
 
     def __init__(self, detect: Detector, keyring: Keyring, strict: bool) -> None:
         self.detect, self.keyring, self.strict, self.failed = detect, keyring, strict, 0
-        self.seen: set[str] = set()
+        self.seen = _Seen()
 
     def __call__(self, item: Item) -> tuple[int | None, int, Noise | None] | None:
         from treering.batch import load

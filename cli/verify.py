@@ -2,49 +2,45 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
-import treering
-from treering.settings import AUTO, Reading
+from treering.settings import Reading
 
+from .checked import MANIFEST, RESULTS, Checked
 from .console import SOME_FAILED, Failure, complain, emit, on_terminal, say, sentences, shown
 from .options import (
     FiniteRange,
+    Many,
     ModelChoices,
     Named,
-    detector,
+    Place,
     json_option,
     keyring_path,
     keyrings_option,
+    many_options,
     models_options,
     reading_options,
 )
 from .searched import Searched, names_of
+from .work import recipe, work
 
 if TYPE_CHECKING:
     from treering.batch import Item, Progress, Summary
-    from treering.marks.keyring import Keyring
-    from treering.models import Model
     from treering.types import Found
 
-MANIFEST, KEYRING = "manifest.csv", "keyring.json"
-"""What a folder may bring along: the classes of its pictures, and a keyring, which is used only if it is named."""
-
-RESULTS = "treering-results"
 _COMPLAINTS = 20
 
 
 @click.command(short_help="Check a folder of pictures and count what is found.")
-@click.argument("source", type=Named(), metavar="FOLDER|MANIFEST")
+@click.argument("source", type=Place(), metavar="SOURCE")
 @click.option(
     "--labels",
     metavar="folders|FILE|none",
@@ -77,11 +73,12 @@ _COMPLAINTS = 20
 @keyrings_option
 @models_options
 @reading_options
+@many_options
 @json_option
 @click.pass_context
 def command(
     ctx: click.Context,
-    source: Path,
+    source: str,
     labels: str | None,
     output: Path | None,
     batch: int | None,
@@ -89,17 +86,22 @@ def command(
     keyrings: tuple[Path, ...],
     models: ModelChoices,
     reading: Reading,
+    many: Many,
     as_json: bool,
 ) -> None:
-    """Check all pictures in a folder and in the folders below it, or those that a manifest names.
+    """Check all pictures in a folder and in the folders below it, in a bucket, in an archive, or those of a list.
+
+    SOURCE is a folder; an address s3://, gs:// or https:// (each with its extra: pip install 'treering[s3]', [gcs],
+    [https]); a ZIP or TAR of pictures, here or at an address; a manifest; or a Parquet file ([parquet]) with the
+    columns of a manifest, whose files may be addresses.
 
     Prints how many pictures of which class were found and, where the true classes are known, the confusion matrix,
     accuracy and false positives with 95 % intervals (Wilson). A keyring.json in the folder is used only if you name
     it with --keyring, as for treering's sample pictures: --keyring samples/keyring.json.
 
-    Results are saved as they come: the same command goes on where it was stopped. The folder that is checked stays
-    as it is. In --output lie afterwards results.jsonl (one line for each picture), summary.json and, with labels,
-    confusion.md and confusion.png.
+    Results are saved as they come: the same command goes on where it was stopped, with any engine and any number of
+    workers, and reads only what is new or has changed. What is checked stays as it is. In --output lie afterwards
+    results.jsonl (one line for each picture), summary.json and, with labels, confusion.md and confusion.png.
 
     \b
     Manifest: a CSV file with the header file,key; files are relative to it, key is a number or none.
@@ -112,14 +114,19 @@ def command(
         from treering.batch.run import check_output
 
         _check_places(output)
-        items = _items(source, labels, names_of(keyrings) if len(keyrings) > 1 else ())
-        reading = _shared(ctx, reading, run_fpr, len(items))
-        searched = _searched(_folder(source), keyrings, models, reading)
-        folder = output or _default_output(_folder(source))
+        checked = Checked(source, labels, many, names_of(keyrings) if len(keyrings) > 1 else ())
+        items = checked.items()  # what is wrong with the first of them is said before anything is loaded or written
+        checked.warn_of_keyring(keyrings or (keyring_path(None),))
+        if run_fpr is not None:
+            items = list(items)  # as many as there are, before the first is read
+            reading = _shared(ctx, reading, run_fpr, len(items))
+        searched = Searched.load(keyrings, models, reading)
+        folder = output or checked.output()
         check_output(folder)
-        summary = _bounded(_verify(items, searched, reading, folder, batch), reading, run_fpr)
+        run = Run(items, checked.kind == "folder", searched, reading, many, folder, batch)
+        summary = _bounded(_verify(run), reading, run_fpr)
     _report(summary, searched, folder, as_json)
-    ctx.exit(SOME_FAILED if summary.failed or summary.not_assessable else 0)
+    ctx.exit(SOME_FAILED if summary.failures or summary.not_assessable else 0)
 
 
 def _check_places(output: Path | None) -> None:
@@ -127,52 +134,11 @@ def _check_places(output: Path | None) -> None:
         raise Failure("Results are a folder of files; name one with --output, or use --json for the summary.")
 
 
-# Which pictures
-
-
-def _folder(source: Path) -> Path:
-    return source if source.is_dir() else source.parent
-
-
-def _items(source: Path, labels: str | None, keyrings: Sequence[str]) -> list[Item]:
-    from treering import batch
-    from treering.pictures import images
-
-    if source.is_dir():
-        items = _labelled(source, batch.find(source), labels, keyrings)
-    elif source.suffix.lower() in images.SUFFIXES and source.exists():
-        raise Failure(f"{source} is a picture; read it with `treering detect {source}`.")
-    elif not source.exists():
-        raise Failure(f"There is no folder or manifest {source}.")
-    elif labels not in (None, str(source)):
-        raise click.UsageError("A manifest has labels of its own; leave --labels out.")
-    else:
-        items = batch.labels_from_manifest(source, None, keyrings)
-    if not items:
-        raise Failure(f"There are no pictures in {source}.")
-    return items
-
-
-def _labelled(folder: Path, items: list[Item], labels: str | None, keyrings: Sequence[str]) -> list[Item]:
-    from treering import batch
-
-    if labels is None and (folder / MANIFEST).is_file():
-        say(f"Labels are taken from {folder / MANIFEST}.")
-        labels = str(folder / MANIFEST)
-    if labels == "folders":
-        return batch.labels_from_folders(items)
-    if labels in (None, "none") or not items:
-        return items
-    return batch.labels_from_manifest(Path(labels or ""), items, keyrings)
-
-
-def _shared(ctx: click.Context, reading: Reading, run_fpr: float | None, count: int) -> Reading:
+def _shared(ctx: click.Context, reading: Reading, run_fpr: float, count: int) -> Reading:
     """The reading with its part of the whole run's false-positive rate (Bonferroni)."""
-    if run_fpr is None:
-        return reading
     if ctx.get_parameter_source("fpr") is not ParameterSource.DEFAULT:
         raise click.UsageError("--fpr and --run-fpr exclude each other; give one of them.")
-    return dataclasses.replace(reading, fpr=run_fpr / count)
+    return replace(reading, fpr=run_fpr / count)
 
 
 def _bounded(summary: Summary, reading: Reading, run_fpr: float | None) -> Summary:
@@ -183,106 +149,61 @@ def _bounded(summary: Summary, reading: Reading, run_fpr: float | None) -> Summa
         f"The probability that any of these {summary.total} pictures is named falsely is at most {run_fpr:g}: each was "
         f"named up to p = {reading.fpr:.3g}."
     )
-    return dataclasses.replace(summary, notes=(*summary.notes, sentence))
-
-
-# With which keyring, and where to
-
-
-def _searched(folder: Path, given: Sequence[Path], models: ModelChoices, reading: Reading) -> Searched:
-    """The keyrings named, else the user's own; that of the folder is used only if it is one that is named.
-
-    A folder from somebody else must not decide how it is checked.
-    """
-    paths, theirs = tuple(given) or (keyring_path(None),), folder / KEYRING
-    if os.path.lexists(theirs) and os.path.realpath(theirs) not in map(os.path.realpath, paths):
-        say(f"The keyring {theirs} in the folder is not used; --keyring {theirs} uses it.")
-    return Searched.load(paths, models, reading)
-
-
-def _default_output(folder: Path) -> Path:
-    """``treering-results/NAME``, here; beside the checked folder where here is in it."""
-    checked = folder.resolve()
-    path = Path(RESULTS, checked.name or "root")
-    if not path.resolve().is_relative_to(checked):
-        return path
-    if checked.parent == checked:
-        raise Failure("Results must not go into the folder that is checked; name a folder for them with --output.")
-    return checked.parent / path
+    return replace(summary, notes=(*summary.notes, sentence))
 
 
 # The run
 
 
-def _verify(items: Sequence[Item], searched: Searched, reading: Reading, output: Path, batch: int | None) -> Summary:
-    from treering.batch import Detect, verify
+@dataclass(frozen=True)
+class Run:
+    """All that a run is made of.  ``by_name``: whether the pictures are sorted."""
 
-    read: Detect
-    if searched.several:
-        read = searched.detectors(reading)
-        pairs = [(one.model, one.keyring) for one in read.all]
-    else:
-        model = searched.model.load(searched.keyring.model)
-        read, pairs = detector(model, searched.keyring, reading), [(model, searched.keyring)]
-    settings = _settings(pairs, searched, reading)
-    rows = max(model.batching.rows("detect") for model, _ in pairs)
-    with _bar(len(items)) as progress:
-        return verify(
-            items,
-            read,
-            output,
-            settings,
-            batch=batch or rows,
-            size=searched.sizes,
-            progress=progress,
-            strict=reading.strict,
-        )
+    items: Iterable[Item]
+    by_name: bool
+    searched: Searched
+    reading: Reading
+    many: Many
+    output: Path
+    batch: int | None
 
 
-def _settings(pairs: Sequence[tuple[Model, Keyring]], searched: Searched, reading: Reading) -> dict[str, Any]:
-    """All that a result depends on besides the picture."""
-    how = dataclasses.asdict(reading) | {"keys": _spans(reading.keys)}
-    what = [{"keyring": _identity(ring), "model": f"{model.name}:{model.fingerprint}"} for model, ring in pairs]
-    several = {"searched": what, "names": list(searched.names)}
-    return {
-        "treering": treering.__version__,
-        **(several if searched.several else what[0]),
-        "device": str(pairs[0][0].device) if searched.models.device == "auto" else searched.models.device,
-        "dtype": next((model.chosen for model, _ in pairs if searched.models.dtype == AUTO), searched.models.dtype),
-        "tf32": searched.models.tf32,
-        **how,
-    }
+def _verify(run: Run) -> Summary:
+    from treering.batch import engines, verify
 
-
-def _identity(keyring: Keyring) -> dict[str, Any]:
-    """What of a keyring decides on results."""
-    keys = keyring.as_dict()
-    return {name: keys[name] for name in ("id", "classes", "nonces", "variants", "steps")}
-
-
-def _spans(keys: Sequence[int] | None) -> str | None:
-    if isinstance(keys, range):
-        return f"{keys.start}-{keys.stop - 1}"
-    return None if keys is None else ",".join(map(str, keys))
+    if run.many.is_inline:
+        own = work(run.searched, run.reading, run.batch)
+        with _bar() as progress:
+            return verify(run.items, own.detect, run.output, progress=progress, by_name=run.by_name, **own.about())
+    made = recipe(run.searched, run.reading, run.batch)
+    with engines.get(run.many.engine, made, run.many.workers) as engine, _bar() as progress:
+        return verify(run.items, engine, run.output, progress=progress, by_name=run.by_name, **engine.about)
 
 
 @contextmanager
-def _bar(total: int) -> Iterator[Callable[[Progress], None] | None]:
-    """A progress bar with rate and remaining time, if there is a terminal."""
+def _bar() -> Iterator[Callable[[Progress], None] | None]:
+    """A progress bar with counts, rate and remaining time, if there is a terminal."""
     if not on_terminal():
         yield None
         return
-    bar = click.progressbar(
-        length=total, file=sys.stderr, width=30, show_pos=True, show_eta=False, item_show_func=_pace
-    )
+    bar = click.progressbar(length=1, file=sys.stderr, width=30, show_pos=True, show_eta=False, item_show_func=_pace)
     with bar:
-        yield lambda progress: bar.update(progress.done - bar.pos, progress)
+
+        def tell(progress: Progress) -> None:
+            bar.length = max(progress.total, 1)
+            bar.update(progress.done - bar.pos, progress)
+
+        yield tell
 
 
 def _pace(progress: Progress | None) -> str | None:
-    if progress is None or progress.remaining is None:
+    if progress is None:
         return None
-    return f"{_rate(progress.rate)}, {_clock(progress.remaining)} left"
+    counts = {"marked": progress.marked, "failed": progress.failed}
+    parts = [f"{count} {name}" for name, count in counts.items() if count]
+    if progress.remaining is not None:
+        parts += [_rate(progress.rate), f"{_clock(progress.remaining)} left"]
+    return ", ".join(parts) or None
 
 
 def _rate(rate: float) -> str:
@@ -301,8 +222,8 @@ def _clock(seconds: float) -> str:
 def _report(summary: Summary, searched: Searched, output: Path, as_json: bool) -> None:
     for name, sentence in summary.failed[:_COMPLAINTS]:
         complain(sentence if name in sentence else f"{name}: {sentence}")
-    if len(summary.failed) > _COMPLAINTS:
-        say(f"{len(summary.failed) - _COMPLAINTS} more errors are in {output / 'results.jsonl'}.")
+    if summary.failures > _COMPLAINTS:
+        say(f"{summary.failures - _COMPLAINTS} more errors are in {output / 'results.jsonl'}.")
     for note in summary.notes:
         say(note)
     if as_json:
@@ -319,7 +240,7 @@ def _lines(summary: Summary) -> Iterator[str]:
 
     earlier = f", {summary.resumed} of them earlier" if summary.resumed else ""
     copies = f", {summary.copies} of them copies of others" if summary.copies else ""
-    failed = f"; {len(summary.failed)} could not be read" if summary.failed else ""
+    failed = f"; {summary.failures} could not be read" if summary.failures else ""
     done = summary.checked + summary.resumed + summary.copies
     yield f"Checked {done} of {summary.total} pictures{earlier}{copies}{failed}."
     yield "Found: " + ", ".join(f"{_name(key)} {count}x" for key, count in summary.found.items())

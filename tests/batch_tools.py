@@ -45,7 +45,7 @@ class Formula:
         return Detection(key, p, np.log10(p), answer, best, 6.0, float("-inf"), *what, notes=notes)
 
 
-def paint(path: Path, key: int | None, number: int = 0, size: tuple[int, int] = (6, 4)) -> Path:
+def paint(path: Path, key: int | None, number: int = 0, size: tuple[int, int] = (12, 8)) -> Path:
     """A small picture in which the formula finds the key; the number makes its bytes different."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (255 if key is None else key, number % 256, number // 256)).save(path)

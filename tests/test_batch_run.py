@@ -70,7 +70,7 @@ def test_a_line_holds_everything(tmp_path: Path) -> None:
         "status": "converged",
         "seconds": 0.0,
         "reason": None,
-        "notes": ["Resized from 6x4 to 3x2."],
+        "notes": ["Resized from 12x8 to 3x2."],
         "p_keyring": 1.0,
         "log10_p_keyring": 0.0,
         "effort": "single",
@@ -442,7 +442,7 @@ def test_lines_are_a_function_of_their_batch(tmp_path: Path, kinds: list[str]) -
     """One line each, in order, the same alone as with others; the names of files are all that is told of them."""
     items = []
     for i, kind in enumerate(kinds):
-        path = paint(tmp_path / f"{i}.png", i, 0 if kind == "copy" else i, (9, 9) if kind == "large" else (6, 4))
+        path = paint(tmp_path / f"{i}.png", i, 0 if kind == "copy" else i, (9, 9) if kind == "large" else (12, 8))
         if kind == "broken":
             path.write_bytes(b"no picture")
         items.append(Item(path, path.name))

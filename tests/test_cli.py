@@ -22,7 +22,9 @@ from treering import __version__, inversion, models, settings
 from treering.marks.keyring import Keyring
 from treering.marks.patterns import KINDS, Pattern
 from treering_cli import console, options
+from treering_cli.checked import Checked
 from treering_cli.main import COMMANDS, main
+from treering_cli.options import Many
 
 Run = Callable[..., Result]
 
@@ -305,10 +307,10 @@ def test_too_many_classes(run: Run) -> None:
             "Invalid value for '--channels': 'a' is not a list of channels such as 0,1.",
         ),
         (["keys", "new", "--channels", "1,1"], "Invalid value for '--channels': '1,1' names a channel twice."),
-        (["verify"], "Missing argument 'FOLDER|MANIFEST'."),
+        (["verify"], "Missing argument 'SOURCE'."),
         (
             ["verify", ""],
-            "Invalid value for 'FOLDER|MANIFEST': An empty name is no folder; . is the current one.",
+            "Invalid value for 'SOURCE': An empty name is no folder; . is the current one.",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -524,18 +526,14 @@ class TestVerify:
 def test_results_stay_out_of_the_checked_folder(
     home: Path, monkeypatch: pytest.MonkeyPatch, here: str, source: str, output: str
 ) -> None:
-    from treering_cli.verify import _default_output
-
     Path("in/deep").mkdir(parents=True)
     monkeypatch.chdir(here)
-    assert str(_default_output(Path(source))) == output.format(top=home)
+    assert str(Checked(source, None, Many()).output()) == output.format(top=home)
 
 
 def test_results_of_everything(home: Path) -> None:
-    from treering_cli.verify import _default_output
-
     with pytest.raises(console.Failure, match="name a folder for them with --output"):
-        _default_output(Path("/"))
+        Checked("/", None, Many()).output()
 
 
 # keys

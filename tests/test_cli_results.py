@@ -66,15 +66,15 @@ def detection(grey: int, keyring: Keyring, notes: tuple[str, ...]) -> Detection:
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs commands in an empty folder with a keyring."""
-    from treering_cli import detect, embed, verify
+    from treering_cli import detect, embed, work
 
     def maker(*_: object) -> embed.Make:
-        return lambda one: np.full((32, 32, 3), NONE if one.key is None else one.key, np.uint8)
+        return lambda one: (np.full((32, 32, 3), NONE if one.key is None else one.key, np.uint8), None)
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TREERING_KEYRING", str(tmp_path / "own.json"))
     monkeypatch.setattr(options.ModelChoice, "load", lambda *_: Model())
-    for module in (detect, verify):
+    for module in (detect, work):
         monkeypatch.setattr(module, "detector", lambda model, keyring, _: model.detector(keyring))
     monkeypatch.setattr(embed, "_marked", maker)
     monkeypatch.setattr(embed, "_unmarked", maker)

@@ -21,7 +21,7 @@ from treering import batch, report
 from treering.marks.keyring import Keyring
 from treering.models.batching import Batching
 from treering.pictures import images
-from treering_cli import embed, options, verify
+from treering_cli import embed, options, work
 from treering_cli.main import main
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
@@ -147,10 +147,10 @@ def call(words: str) -> Result:
 @pytest.fixture(autouse=True)
 def _stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     def maker(*_: object) -> embed.Make:
-        return lambda one: np.full((*SIZE, 3), one.key, np.uint8)
+        return lambda one: (np.full((*SIZE, 3), one.key, np.uint8), None)
 
     monkeypatch.setattr(options.ModelChoice, "load", lambda *_: Model())
-    monkeypatch.setattr(verify, "detector", lambda *_: Formula())
+    monkeypatch.setattr(work, "detector", lambda *_: Formula())
     monkeypatch.setattr(embed, "_marked", maker)
     monkeypatch.setattr(report, "confusion_figure", lambda *_: None)
 

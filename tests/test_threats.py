@@ -180,9 +180,9 @@ def test_groups_come_from_the_lines_of_this_run(tmp_path: Path) -> None:
 def _verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *arguments: str):
     seen = {}
 
-    def run(items, searched, reading, output, batch):
-        seen["fpr"] = reading.fpr
-        return Summary(len(items), len(items), 0, 0, (), {None: len(items)}, None, "s", 0.0)
+    def run(whole):
+        seen["fpr"], count = whole.reading.fpr, len(whole.items)
+        return Summary(count, count, 0, 0, (), {None: count}, None, "s", 0.0)
 
     Keyring(SECRET, public=True).save(tmp_path / "k.json")
     for i in range(4):

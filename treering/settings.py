@@ -44,6 +44,9 @@ MOST = EFFORTS[-1]
 EFFORT, SINGLE = "normal", "single"
 """The effort unless another is named; and one reading by a named decoder inversion."""
 
+ENGINES = ("local", "ray")
+"""Who runs the workers of a run over many pictures: processes of this machine, or actors of a Ray cluster."""
+
 Scheme = Literal["naive", "fixed-point"]
 SCHEMES: tuple[Scheme, ...] = ("naive", "fixed-point")
 """Noise inversion: one evaluation a step, or every step solved."""

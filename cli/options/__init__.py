@@ -6,7 +6,8 @@ Nothing here imports the library's heavy rooms before a command runs, so that he
 from __future__ import annotations
 
 from .common import apply, force_option, json_option
-from .keyrings import KEYRING_VARIABLE, keyring_option, keyring_path, keyrings_option, user_keyring
+from .keyrings import KEYRING_FILE, KEYRING_VARIABLE, keyring_option, keyring_path, keyrings_option, user_keyring
+from .many import Many, many_options
 from .networks import ModelChoice, ModelChoices, default_model_options, model_options, models_options, name_options
 from .reading import decoder_inversion, detector, inversion_options, reading_options
 from .sampling import sampling
@@ -21,6 +22,7 @@ from .types import (
     NamedFile,
     OneSize,
     ParamType,
+    Place,
     Rings,
     Seed,
     Sizes,
@@ -28,6 +30,7 @@ from .types import (
 )
 
 __all__ = [
+    "KEYRING_FILE",
     "KEYRING_VARIABLE",
     "SIGNER_VARIABLE",
     "Budgets",
@@ -35,12 +38,14 @@ __all__ = [
     "Classes",
     "FiniteRange",
     "Key",
+    "Many",
     "ModelChoice",
     "ModelChoices",
     "Named",
     "NamedFile",
     "OneSize",
     "ParamType",
+    "Place",
     "Rings",
     "Seed",
     "Sizes",
@@ -54,6 +59,7 @@ __all__ = [
     "keyring_option",
     "keyring_path",
     "keyrings_option",
+    "many_options",
     "model_options",
     "models_options",
     "name_options",

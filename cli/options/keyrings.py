@@ -12,10 +12,13 @@ from .types import NamedFile
 
 KEYRING_VARIABLE = "TREERING_KEYRING"
 
+KEYRING_FILE = "keyring.json"
+"""Name of a keyring where none was chosen: the user's own, and one that a folder brings along."""
+
 
 def own_keyring() -> Path:
     """Where the user's own keyring lies unless the environment says something else."""
-    return Path(click.get_app_dir("treering")) / "keyring.json"
+    return Path(click.get_app_dir("treering")) / KEYRING_FILE
 
 
 def keyring_path(given: Path | None) -> Path:

@@ -41,6 +41,19 @@ class NamedFile(Named):
     empty = "An empty name is no file."
 
 
+class Place(ParamType):
+    """A path or an address, as it was written."""
+
+    name = "place"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text, or a usage error."""
+        if value == "":
+            self.fail(Named.empty, param, ctx)
+        text = str(value)
+        return text if "://" in text else str(Path(text))
+
+
 class FiniteRange(click.FloatRange):
     """A range of numbers that leaves out NaN, which is in no order with others."""
 

@@ -39,9 +39,15 @@ class Item:
     """A picture to check: where it is, what results call it, and its true class.
 
     ``problem``: why there is nothing to read, as one sentence: a folder that cannot be opened, a wrong row.
+    ``address``: where a picture is that is no file of its own, as :mod:`.opening` reads it.  ``stamp``: what changes
+    there when the bytes do, an ETag or a checksum; files of their own are stamped when they are listed.  ``modified``:
+    when it was changed last, seconds since 1970, if the source tells.
     """
 
     path: Path
     name: str
     label: Label = UNKNOWN
     problem: str | None = None
+    address: str | None = None
+    stamp: str | None = None
+    modified: float | None = None

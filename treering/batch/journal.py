@@ -12,8 +12,14 @@ from typing import Any
 from .. import files
 from ..statistics import OTHERS
 from ..types import Answer, Found, Key
+from .index import FILE, Index, Read
 from .items import RESULTS, Line
+from .stamps import digest
 
+MANY, LONG = 10_000, 1 << 23
+"""Pictures of a run, and bytes of a journal, from which on the index of what is done is kept in a file."""
+
+_NAMED = 5  # damaged lines that are named
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _BEGINNING = b'{"file": "'
 _HEAD = {"file", "sha256", "settings", "error"}
@@ -97,29 +103,62 @@ def is_ours(data: bytes) -> bool:
 
 
 class Results:
-    """What the journal ``results.jsonl`` knows already; of lines with other settings, nothing.
+    """What the journal ``results.jsonl`` knows already; of lines with other settings, nothing but how many there are.
 
-    Of every line three things are held: the digest, the class and where it begins.
+    Of every line three things are kept, in an :class:`Index`: the digest, the answer and where it begins.
     """
 
-    def __init__(self, journal: files.Journal, settings: str) -> None:
+    def __init__(self, journal: files.Journal, settings: str, expected: int = 0) -> None:
+        """``expected``: pictures of this run; where there are many, the index is kept in a file."""
         self.settings = settings
-        self.keys: dict[str, Found] = {}  # answer by digest
-        self.notes: list[str] = []
-        self._journal = journal
-        self._starts: dict[str, int] = {}  # byte at which the first line with a result begins, by digest
-        self._written: set[tuple[str, str | None, str | None]] = set()  # file, digest, error
-        self._load()
+        self._journal, self._begun = journal, journal.size
+        many = expected >= MANY or journal.size >= LONG
+        self.keys = Index(journal.path.with_name(FILE) if many else None, settings, journal.path)
+        try:
+            self._load()
+        except BaseException:
+            self.keys.close()
+            raise
+
+    def begin(self) -> None:
+        """What is written from now on is of this run."""
+        self._begun = self._journal.size
+
+    def close(self) -> None:
+        """Put the index on the disk; the lines are there already."""
+        self.keys.close()
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know of the lines there were."""
+        read, notes = self.keys.read, list[str]()
+        if self._journal.cut:
+            notes.append(f"The last line of {RESULTS} was incomplete and was dropped.")
+        if read.damaged:
+            lines = read.first_damaged + (", ..." if read.damaged > _NAMED else "")
+            notes.append(f"Damaged lines of {RESULTS}, which were ignored: {read.damaged} (line {lines}).")
+        return notes
+
+    @property
+    def others(self) -> int:
+        """Results of other settings, which are left as they are."""
+        return self.keys.read.others
 
     def _load(self) -> None:
-        """Learn the lines there are."""
-        if self._journal.cut:
-            self.notes.append(f"The last line of {RESULTS} was incomplete and was dropped.")
-        known = enumerate(self._journal.lines(), start=1)
-        bad = [number for number, (start, data) in known if not self._learn(data, start)]
-        if bad:
-            lines = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
-            self.notes.append(f"Damaged lines of {RESULTS}, which were ignored: {len(bad)} (line {lines}).")
+        """Learn the lines that the index does not know."""
+        read = self.keys.read
+        for start, data in self._journal.lines(read.size):
+            self.keys.extend(data)
+            read.lines += 1
+            if not self._learn(data, start):
+                self._note_damage(read)
+        self.keys.rest()
+
+    @staticmethod
+    def _note_damage(read: Read) -> None:
+        if read.damaged < _NAMED:
+            read.first_damaged += f", {read.lines}" if read.damaged else str(read.lines)
+        read.damaged += 1
 
     def _learn(self, data: bytes, start: int) -> bool:
         """Index one line; False if it is damaged."""
@@ -127,31 +166,41 @@ class Results:
             line = parse(data)
         except (ValueError, KeyError, TypeError, RecursionError):
             return False
-        if line["settings"] == self.settings:
-            self._index(line, start)
+        if line["settings"] != self.settings:
+            self.keys.read.others += line["error"] is None
+            return True
+        self._index(line, start)
         return True
 
     def _index(self, line: Line, start: int) -> None:
-        name, digest, error = line["file"], line["sha256"], line["error"]
-        if error is None and digest not in self.keys:
-            self.keys[digest], self._starts[digest] = found(line), start
-        self._written.add((name, digest, error))
+        answer = found(line) if line["error"] is None else None
+        self.keys.add(line["file"], line["sha256"], line["error"], answer, start)
+        if line["error"] is None and isinstance(stamp := line.get("stamp"), str):
+            self.see([(digest(line["file"], stamp), line["sha256"])])
+
+    def see(self, seen: Iterable[tuple[bytes | None, str]]) -> None:
+        """These names and stamps (as tokens) have these digests: they need not be read again."""
+        self.keys.see(seen)
 
     def has(self, name: str, digest: str | None, error: str | None = None) -> bool:
         """Whether there is a line that says this already."""
-        return (name, digest, error) in self._written
+        return self.keys.has(name, digest, error)
 
     def is_earlier(self, digest: str) -> bool:
         """Whether the result for these bytes was there before this run."""
-        return self._starts[digest] < self._journal.started
+        return self.keys.start(digest) < self._begun
 
     def first(self, digest: str) -> Line:
         """The first line with a result for these bytes."""
-        return parse(self._journal.line(self._starts[digest]))
+        return parse(self._journal.line(self.keys.start(digest)))
 
     def append(self, lines: Iterable[Line]) -> None:
         """Write the lines to the disk, all of them or none."""
         lines = list(lines)
-        starts = self._journal.append(json.dumps(line, allow_nan=False).encode() + b"\n" for line in lines)
+        data = [json.dumps(line, allow_nan=False).encode() + b"\n" for line in lines]
+        starts = self._journal.append(data)
+        self.keys.extend(b"".join(data))
+        self.keys.read.lines += len(lines)
         for line, start in zip(lines, starts, strict=True):
             self._index(line, start)
+        self.keys.rest()

@@ -15,13 +15,14 @@ from ..errors import InputError
 from ..types import Key
 from .items import UNKNOWN, Item, Label
 from .notes import LARGEST
+from .remote import is_address
 
 _LABEL = re.compile(r"(?:(?:key|class)[-_ ]?)?([0-9]{1,19})", re.IGNORECASE)
 _UNMARKED = ("none", "unmarked")
 _NO_END = "unexpected end of data"  # what the csv module says of a quote that is never closed
 
 
-def _label(text: str) -> Label:
+def label_of_word(text: str) -> Label:
     """The class that a word names (``2``, ``key-2``, ``none``, ``unmarked``), or ``UNKNOWN``."""
     if text.lower() in _UNMARKED:
         return None
@@ -34,11 +35,16 @@ def labels_from_folders(items: Iterable[Item]) -> list[Item]:
 
     Only folders below the one that was searched count.
     """
-    return [replace(item, label=_folder_label(item.name)) for item in items]
+    return list(labelled_by_folders(items))
+
+
+def labelled_by_folders(items: Iterable[Item]) -> Iterator[Item]:
+    """The same one after the other, so that no list of them need be held."""
+    return (replace(item, label=_folder_label(item.name)) for item in items)
 
 
 def _folder_label(name: str) -> Label:
-    labels = (_label(part) for part in reversed(name.split("/")[:-1]))
+    labels = (label_of_word(part) for part in reversed(name.split("/")[:-1]))
     return next((label for label in labels if label is not UNKNOWN), UNKNOWN)
 
 
@@ -51,15 +57,29 @@ def labels_from_manifest(path: Path, items: Iterable[Item] | None = None, keyrin
     cannot be used is an item with a problem that says where and why, after the others.  Raises ``InputError`` if
     the file cannot be read, has no such header, or names none of the items.
     """
+    return list(_manifest(path, keyrings)) if items is None else list(labelled_by_manifest(path, items, keyrings))
+
+
+def labelled_by_manifest(path: Path, items: Iterable[Item], keyrings: Sequence[str] = ()) -> Iterator[Item]:
+    """The given items, labelled, one after the other; only the manifest is held in memory."""
     named = list(_manifest(path, keyrings))
-    if items is None:
-        return named
     wrong = [item for item in named if item.problem]
-    labels = {os.path.realpath(item.path): item.label for item in named if not item.problem}
-    labelled = [replace(item, label=labels.get(os.path.realpath(item.path), UNKNOWN)) for item in items]
-    if labelled and not wrong and all(item.label is UNKNOWN for item in labelled):
+    labels = {_place(item): item.label for item in named if not item.problem}
+    names = {item.name: item.label for item in named if not item.problem}  # of what is no file of its own
+    total = known = 0
+    for item in items:
+        label = labels.get(_place(item), names.get(item.name, UNKNOWN) if item.address else UNKNOWN)
+        total += 1
+        known += label is not UNKNOWN
+        yield replace(item, label=label)
+    if total and not wrong and not known:
         raise InputError(f"The manifest {path} names none of the pictures; its paths are relative to its own folder.")
-    return labelled + wrong
+    yield from wrong
+
+
+def _place(item: Item) -> str:
+    """Where a picture is, however it is spelled."""
+    return item.address or os.path.realpath(item.path)
 
 
 def _manifest(path: Path, keyrings: Sequence[str]) -> Iterator[Item]:
@@ -79,16 +99,24 @@ def _manifest(path: Path, keyrings: Sequence[str]) -> Iterator[Item]:
 def _item(path: Path, line: int, row: list[str] | str, columns: Sequence[str], lines: dict[str, int]) -> Item:
     """One row; ``lines`` says where files were named already."""
     problem, name, key = _cells(row, columns)
-    label = _label(key) if key else None
+    label = label_of_word(key) if key else None
     if not problem and not name.strip():
         problem = "the file is missing."
     if not problem and label is UNKNOWN:
         problem = f"{key!r} is not a key; write a number from 0 up, or none."
-    item = Item(path.parent / name, Path(name).as_posix() if name.strip() else f"{path.name}, line {line}", label)
-    first = line if problem else lines.setdefault(os.path.abspath(item.path), line)
+    item = _named(path, name) if name.strip() else Item(path.parent, f"{path.name}, line {line}")
+    item = replace(item, label=label)
+    first = line if problem else lines.setdefault(item.address or os.path.abspath(item.path), line)
     if first != line:
         problem = f"{item.name} was named in line {first} already."
     return replace(item, label=UNKNOWN, problem=f"{path}, line {line}: {problem}") if problem else item
+
+
+def _named(path: Path, name: str) -> Item:
+    """The picture that a manifest calls so: an address, or a path relative to the manifest."""
+    if is_address(name):
+        return Item(Path(name), name, address=name)
+    return Item(path.parent / name, Path(name).as_posix())
 
 
 def _whose(item: Item, place: str, row: list[str] | str, columns: Sequence[str], keyrings: Sequence[str]) -> Item:

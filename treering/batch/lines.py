@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import ImageError
 from ..pictures import images
 from ..types import Detection
+from . import opening, stamps
 from .items import Detect, Item, Line
 
 
@@ -32,22 +33,48 @@ class Loaded:
 Size = tuple[int, int]
 
 
+class Known(Protocol):
+    """What earlier results know."""
+
+    def __contains__(self, digest: object) -> bool:
+        """Whether there is a result for the bytes with this digest."""
+
+    def seen(self, token: bytes) -> str | None:
+        """The digest of the picture with this name and stamp (:func:`~.stamps.token`), if it was read before."""
+
+
+class Nothing:
+    """Knows of no earlier result."""
+
+    def __contains__(self, digest: object) -> bool:
+        return False
+
+    def seen(self, token: bytes) -> str | None:
+        """None."""
+        return None
+
+
 def load(
-    item: Item, size: Size | Sequence[Size] | None = None, known: Container[str] = (), strict: bool = False
+    item: Item, size: Size | Sequence[Size] | None = None, known: Known | None = None, strict: bool = False
 ) -> Loaded:
     """Read a file; decode it, to ``size`` (height, width; or the best of several), unless its digest is ``known``.
 
     ``strict``: a damaged file is one that cannot be read.
     """
-    digest = None
+    digest, known = None, known or Nothing()
     try:
         if item.problem:
             raise ImageError(item.problem)
-        data = images.read_bytes(item.path, item.name)
-        digest = images.digest(data)
-        picture = None if digest in known else images.read(data, size, item.name, strict=strict)
+        listed, item = item, opening.stamped(item)
+        if item is not listed and (seen := known.seen(stamps.token(item) or b"")):
+            return Loaded(item, seen)
+        opened = opening.read(item)
+        item, digest = opened.item, images.digest(opened.data)
+        picture = None if digest in known else images.read(opened.data, size, item.name, strict=strict)
     except ImageError as error:
         return Loaded(item, digest, error=str(error))
+    if picture and opened.notes:
+        picture = replace(picture, notes=(*picture.notes, *opened.notes))
     return Loaded(item, digest, picture)
 
 
@@ -68,7 +95,7 @@ def _groups(batch: Iterable[Loaded]) -> Iterator[list[Loaded]]:
 def _lines(group: Sequence[Loaded], detect: Detect, settings: str) -> list[Line]:
     pictures = [one.picture for one in group if one.picture]
     if not pictures:
-        return [{**_head(one, settings), "error": one.error} for one in group]
+        return [{**head(one, settings), "error": one.error} for one in group]
     pixels = np.stack([picture.pixels for picture in pictures])  # [B, H, W, 3]
     detections = detect(pixels, [picture.notes for picture in pictures])
     return [
@@ -78,11 +105,13 @@ def _lines(group: Sequence[Loaded], detect: Detect, settings: str) -> list[Line]
 
 
 def _result(one: Loaded, detection: Detection, settings: str) -> Line:
-    return {**_head(one, settings), **_finite(detection.as_dict()), "error": None}
+    return {**head(one, settings), **_finite(detection.as_dict()), "error": None}
 
 
-def _head(one: Loaded, settings: str) -> Line:
-    return {"file": one.item.name, "sha256": one.digest, "settings": settings}
+def head(one: Loaded, settings: str) -> Line:
+    """What every line begins with; the stamp is that of a picture which is no file of its own."""
+    stamp = {"stamp": one.item.stamp} if one.item.stamp else {}
+    return {"file": one.item.name, "sha256": one.digest, "settings": settings, **stamp}
 
 
 def _finite(value: Any) -> Any:

@@ -19,28 +19,48 @@ def find(folder: Path) -> list[Item]:
     with a problem.  Nothing is opened: a pipe or a device with a picture's name is an item like others, and
     refused when it is read.  Raises ``InputError`` if the folder itself cannot be read.
     """
-    return sorted(_items(folder), key=lambda item: item.name)
+    return sorted(walk(folder), key=lambda item: item.name)
 
 
-def _items(top: Path) -> Iterator[Item]:
-    """Links to folders come last, so that a picture is named by its own folder."""
+def walk(top: Path) -> Iterator[Item]:
+    """The same in no order, as it is found, so that no list of them need be held.
+
+    Links to folders come last, so that a picture is named by its own folder.
+    """
     own, links = [top], list[Path]()
     seen = set[tuple[int, int]]()
     while own or links:
         folder = own.pop() if own else links.pop(0)
         if not _is_new(folder, seen):
             continue
+        ahead = list[Path]()
         try:
-            entries = _entries(folder)
+            yield from _in_folder(folder, top, own, ahead)
         except OSError as error:
             yield _unreadable(folder, top, error)
-            continue
+        links.extend(sorted(ahead))
+
+
+def _in_folder(folder: Path, top: Path, own: list[Path], links: list[Path]) -> Iterator[Item]:
+    """The pictures in one folder; the folders in it go into the lists."""
+    start = "" if folder == top else f"{folder.relative_to(top).as_posix()}/"
+    with os.scandir(folder) as entries:
         for entry in entries:
-            path = Path(entry.path)
-            if os.path.isdir(path):
-                (links if entry.is_symlink() else own).append(path)
-            elif path.suffix.lower() in images.SUFFIXES and not _is_own_figure(path):
-                yield Item(path, path.relative_to(top).as_posix())
+            if entry.name.startswith("."):
+                continue
+            if _is_dir(entry):
+                (links if entry.is_symlink() else own).append(Path(entry.path))
+            elif os.path.splitext(entry.name)[1].lower() in images.SUFFIXES:
+                path = Path(entry.path)
+                if not _is_own_figure(path):
+                    yield Item(path, f"{start}{entry.name}")
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
@@ -54,12 +74,6 @@ def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
         return False
     seen.add(place)
     return True
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith(".")]
-    return sorted(visible, key=lambda entry: entry.name)
 
 
 def _unreadable(folder: Path, top: Path, error: OSError) -> Item:

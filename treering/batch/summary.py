@@ -11,12 +11,15 @@ from typing import Any
 
 from .. import files, report
 from ..errors import InputError
-from ..statistics import OTHERS, Confusion
+from ..statistics import OTHERS, Confusion, Rate
 from ..types import Answer, Class, Found, Key, order
-from .items import FIGURE, SUMMARY, TABLE, Label, Unknown
+from .items import FIGURE, SUMMARY, TABLE, Unknown
+from .tally import Pairs
 
-Pairs = Counter[tuple[Label, Found]]
-"""How many pictures of a label were found to be what."""
+MOST_CLASSES = 2000
+"""Classes of a confusion matrix at most; counts are kept sparse whatever their number."""
+
+_LARGEST = 1 << 26  # bytes of a summary that is read again
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,10 @@ class Summary:
     """What came out of a run.
 
     ``checked``: pictures detected now; ``resumed``: those with a result of an earlier run; ``copies``: those with
-    the same bytes as one detected now; ``failed``: (file, sentence) of those that could not be read; together
-    ``total``.  ``found``: pictures for every class found, None last.  ``confusion``: of pictures with a known label
-    and a result; None if no label is known.  ``settings``: their hash, as in the lines.  ``notes``: sentences on
-    what else to know.
+    the same bytes as one detected now; ``failures``: those that could not be read; together ``total``.  ``failed``:
+    (file, sentence) of the failures, the first thousand.  ``found``: pictures for every class found, None last.
+    ``confusion``: of pictures with a known label and a result; None if no label is known.  ``settings``: their hash,
+    as in the lines.  ``notes``: sentences on what else to know.
     """
 
     total: int
@@ -40,6 +43,7 @@ class Summary:
     settings: str
     seconds: float
     notes: tuple[str, ...] = field(default=())
+    failures: int = 0
 
     @property
     def not_assessable(self) -> int:
@@ -53,6 +57,7 @@ class Summary:
             "checked": self.checked,
             "resumed": self.resumed,
             "copies": self.copies,
+            "failures": self.failures,
             "failed": [{"file": name, "error": sentence} for name, sentence in self.failed],
             "found": {report.name(key): count for key, count in self.found.items()},
             "confusion": self.confusion and self.confusion.as_dict(),
@@ -83,6 +88,11 @@ def confusion(pairs: Pairs) -> tuple[Confusion | None, list[str]]:
     if not known:
         return None, []
     notes = [f"Pictures without a label, which are not in the confusion matrix: {unknown}."] if unknown else []
+    classes = {label for pair in known for label in pair if isinstance(label, int | Key)}
+    if len(classes) > MOST_CLASSES:  # a matrix has their square
+        right = Rate(sum(count for (true, answer), count in known.items() if true == answer), known.total())
+        notes.append(f"No confusion matrix of {len(classes)} classes is written. Accuracy: {report.rate_text(right)}")
+        return None, notes
     return Confusion.of(known.elements()), notes
 
 
@@ -107,3 +117,17 @@ def _draw(matrix: Confusion, path: Path) -> tuple[str, ...]:
     except InputError as error:
         return (f"{path.name} was not drawn. {error}",)
     return ()
+
+
+def differences(output: Path, settings: Mapping[str, Any]) -> list[str]:
+    """Names of the settings that are not those of the last summary in a folder; none where there is no telling."""
+    try:
+        old = json.loads(files.read(output / SUMMARY, _LARGEST))["settings"]
+        new = json.loads(json.dumps(settings))
+        return _different(old["settings"], new["settings"]) + (["size"] if old["size"] != new["size"] else [])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
+
+
+def _different(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))

@@ -13,6 +13,7 @@ from . import disk
 
 _LONGEST = 1 << 24
 """A line with more bytes comes in pieces, so that memory stays flat whatever the file holds."""
+_BLOCK = 1 << 16
 
 
 class Journal:
@@ -53,13 +54,21 @@ class Journal:
             raise InputError(f"{self.path} is not of treering's making, so it is left alone; choose another folder.")
 
     def _whole(self) -> int:
-        """Bytes up to the end of the last whole line."""
-        return max((start + len(line) for start, line in self.lines() if line.endswith(b"\n")), default=0)
-
-    def lines(self) -> Iterator[tuple[int, bytes]]:
-        """Byte at which a line begins, and the line with its newline."""
-        start = 0
+        """Bytes up to the end of the last whole line, looked for from the end."""
         with self.path.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            while end:
+                start = max(0, end - _BLOCK)
+                file.seek(start)
+                if (newline := file.read(end - start).rfind(b"\n")) >= 0:
+                    return start + newline + 1
+                end = start
+        return 0
+
+    def lines(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Byte at which a line begins, and the line with its newline; from the line on that begins at ``start``."""
+        with self.path.open("rb") as file:
+            file.seek(start)
             while line := file.readline(_LONGEST):
                 yield start, line
                 start += len(line)
@@ -84,6 +93,11 @@ class Journal:
             raise
         *starts, self._size = accumulate(map(len, lines), initial=self._size)
         return starts
+
+    @property
+    def size(self) -> int:
+        """Bytes of all whole lines."""
+        return self._size
 
 
 def _open(path: Path) -> int:

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -23,7 +24,9 @@ from numpy.typing import NDArray
 from ... import batch, files, report
 from ...errors import InputError
 from ...pictures import images
+from ...settings import ENGINES
 from ...types import Answer, Detection
+from . import fleets
 
 PROCESSES = 8
 SIDE = 8
@@ -36,14 +39,24 @@ Pictures = NDArray[np.uint8]
 
 
 def kills(output: Path, count: int = 100, verified: int | None = None) -> str:
-    """A table: ``count`` kills of processes that embed into one folder, and of verify (``verified``, if given)."""
+    """A table: ``count`` kills of processes that embed into one folder, and of verify (``verified``, if given), in one
+    process and with each engine that is installed.
+    """
     if "fork" not in get_all_start_methods():
         raise InputError("This study needs a system that can fork processes.")
     with tempfile.TemporaryDirectory() as name:
         rows = [_embed(Path(name, "embed"), count), _verify(Path(name, "verify"), verified or count)]
+        rows += [fleets.kill(engine, Path(name, engine), verified or count) for engine in _engines()]
     table: str = report.markdown_table(_HEADER, rows)
     files.replace(output / "kills.md", table.encode())
     return table
+
+
+def _engines() -> list[str]:
+    """Those that are installed, where processes can be looked up."""
+    if not Path("/proc/self/stat").exists():
+        return []
+    return [name for name in ENGINES if name == ENGINES[0] or find_spec(name)]
 
 
 def _fork(work: Callable[..., object], *given: object) -> BaseProcess:
