@@ -7,8 +7,9 @@ more.  Whatever a file claims, time and memory of reading it are bounded (:mod:`
 
 from __future__ import annotations
 
+from .keep import even
 from .kinds import FOLDER, SUFFIXES, WRITTEN, is_clip, kind_of
 from .read import Clip, read
 from .write import check_target, write
 
-__all__ = ["FOLDER", "SUFFIXES", "WRITTEN", "Clip", "check_target", "is_clip", "kind_of", "read", "write"]
+__all__ = ["FOLDER", "SUFFIXES", "WRITTEN", "Clip", "check_target", "even", "is_clip", "kind_of", "read", "write"]

@@ -65,7 +65,7 @@ def read(
         raise ImageError(f"{name} has no frames.")
     if strict and any(note.startswith(DAMAGED) for note in clip.notes):
         raise ImageError(f"{name} is damaged: {clip.notes[0].removeprefix(f'{DAMAGED}: ')}")
-    frames = _of_one_size(clip.frames, size, clip.notes, name)
+    frames = fitted(clip.frames, size, clip.notes, name)
     return Clip(frames, clip.total, clip.rate, tuple(dict.fromkeys(clip.notes)))
 
 
@@ -93,7 +93,7 @@ def _by_kind(kind: Kind | None, path: Path, name: str, most: int, together: bool
     raise ImageError(f"{name} is not a clip.")
 
 
-def _of_one_size(frames: list[Frames], size: tuple[int, int] | None, notes: list[str], name: str) -> Frames:
+def fitted(frames: list[Frames], size: tuple[int, int] | None, notes: list[str], name: str) -> Frames:
     """Frames of one size ``[K, H, W, 3]``: the one asked for, else that of the first."""
     if len({frame.shape for frame in frames}) > 1:
         size = size or frames[0].shape[:2]  # type: ignore[assignment]
