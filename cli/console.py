@@ -39,6 +39,9 @@ __all__ = [
     "tell",
 ]
 
+COMPLETING = "_TREERING_COMPLETE"
+"""Set by a shell that asks for completions."""
+
 FAILED, SOME_FAILED = 1, 3
 """Exit codes: a clear error; a batch that finished but for some files. (2 is click's: wrong usage.)"""
 
@@ -136,7 +139,7 @@ class Mannered(click.Command):
     def main(self, *args: Any, standalone_mode: bool = True, **settings: Any) -> Any:
         """As click's, with the project's endings and exit codes."""
         clicks: Callable[..., Any] = super().main
-        if not standalone_mode:
+        if not standalone_mode or COMPLETING in os.environ:  # a shell reads what may come next, as bytes
             return clicks(*args, standalone_mode=False, **settings)
         with streams():
             sys.exit(_ended(lambda: clicks(*args, standalone_mode=False, **settings)))

@@ -13,7 +13,7 @@ from treering.marks.keyring import Keyring
 from treering.marks.patterns import KINDS, Kind, Pattern
 from treering.models import DEFAULT
 
-from . import keys_change
+from . import keys_change, keys_evidence, keys_names
 from .console import Failure, say
 from .keyrings import classes_option, commas, model_settings, nonces_option, with_name
 from .keyrings import show as show_keyring
@@ -41,7 +41,10 @@ def command() -> None:
     """
 
 
-for _change in (keys_change.set_, keys_change.upgrade):
+for _change in (
+    *(keys_change.set_, keys_change.upgrade, keys_names.name, keys_names.retire, keys_names.list_),
+    *(keys_evidence.commit, keys_evidence.reveal, keys_evidence.signer),
+):
     command.add_command(_change)
 
 

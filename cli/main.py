@@ -8,19 +8,32 @@ import click
 
 import treering
 
-from .console import Mannered
+from . import configuration
+from .console import Mannered, say
 from .helping import Narrow, in_columns
 
 COMMANDS = {
     "embed": "Make pictures that carry the mark of a class.",
     "detect": "Read the mark of pictures.",
     "verify": "Check a folder of pictures and count what is found.",
+    "check": "Check evidence that somebody gave.",
+    "c2pa": "Write evidence into a copy of the picture, as Content Credentials.",
     "keys": "Make, show and move keyrings.",
     "edit": "Change a masked part of a picture; keep the rest.",
     "attack": "Do to pictures what may happen to them: compress, crop, blur, regenerate.",
     "experiment": "Measure the decoder-inversion paper and treering itself.",
+    "doctor": "Look whether everything works here, and say what is missing.",
+    "completion": "Let the shell complete commands and options.",
 }
 """Name of every subcommand (and of its module) and its line in the help."""
+
+
+BELOW = {
+    "keys": ("new", "show", "path", "set", "upgrade", "export", "name", "retire", "names", "commit", "reveal", "signer")
+}
+"""Names of the commands below one."""
+
+_SILENT = ("completion", "doctor")
 
 
 class LazyGroup(Mannered, click.Group):
@@ -50,7 +63,8 @@ class LazyGroup(Mannered, click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110},
 )
 @click.version_option(treering.__version__, prog_name="treering")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Watermarks in the initial noise of latent diffusion models: write them, and read them back.
 
     \b
@@ -66,3 +80,7 @@ def main() -> None:
       3    a batch that finished although some files failed or are not assessable
       130  interrupted (143 by a kill)
     """
+    found = configuration.load()
+    ctx.default_map = found.default_map({name: BELOW.get(name, ()) for name in COMMANDS})
+    if found.path and found.settings and ctx.invoked_subcommand not in _SILENT:
+        say(f"Settings from {found.path}: {', '.join(found.settings)}.")

@@ -7,6 +7,9 @@ import os
 import pytest
 
 os.environ["TREERING_CACHE"] = "off"  # tests leave nothing in the user's cache
+os.environ["TREERING_CONFIG"] = "off"  # and take nothing from the user's settings
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # a core for each of several that run side by side
 
 SECRET = bytes(range(32))
 KEYS = (0, 1, 2, None)

@@ -22,7 +22,7 @@ FLOORS = (
     ("models",),
     ("inversion",),
     ("marked", "reading", "writing"),
-    ("editing",),
+    ("editing", "evidence"),
     ("statistics",),
     ("report",),
     ("batch",),

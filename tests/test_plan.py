@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 
 from treering.marks.keyring import Keyring
@@ -160,8 +161,71 @@ def test_a_class_that_is_not_searched_is_a_mark_of_the_keyring(model, ring, pict
 def test_another_secret_finds_nothing_in_any_stage(model, picture):
     (found,) = Detector(model, Keyring(bytes(32), SYNCHRONISED))(picture[None])
     assert (found.answer, found.key) == (Answer.NONE, None)
-    assert [one["stage"] for one in found.stages][-1] == "decoder inversion"
+    assert [one["stage"] for one in found.stages] == [*GIVEN, "trimmed", "pose"]  # and no more of the same
     assert min(found.p_value, found.p_keyring) > 1e-4
+
+
+def test_a_dear_stage_is_left_out_where_the_common_part_shows_nothing(model, ring):
+    class Noted(Given):
+        def count(self, tools):
+            raise AssertionError("read")
+
+    tools, stage = Tools(model, ring, Settings(), None), Noted("", 0.125, "plan", 0, hope=-1.0)
+    weak, seen = Done("a", 0.5, Finding(0.0, -0.9), 0.0), Done("b", 0.25, Finding(0.0, -1.1), 0.0)
+    reading = blank(model)
+    reading.done = [weak]
+    assert stage.run(reading, tools) is None
+    for done in ([], [weak, seen]):
+        reading.done = done
+        with pytest.raises(AssertionError, match="read"):
+            stage.run(reading, tools)
+    reading.done = [weak]  # without a common part there is nothing to tell by
+    with pytest.raises(AssertionError, match="read"):
+        stage.run(reading, Tools(model, Keyring(SECRET), Settings(), None))
+
+
+def test_the_effort_max_goes_on_to_the_end_unless_it_is_told_to_stop(model, ring):
+    wanted = {("max", None): True, ("max", False): False, ("normal", None): False, ("normal", True): True}
+    for (effort, every), expected in wanted.items():
+        assert Detector(model, ring, effort=effort, every=every).every is expected
+
+
+def test_the_places_beside_a_pose_share_what_the_pose_leaves():
+    from treering.reading.stages import BESIDE, CENTRE
+
+    assert 0 < CENTRE < 1
+    assert len(set(BESIDE)) == len(BESIDE)
+
+
+@pytest.mark.parametrize("offset", [0, 3])
+def test_a_class_is_found_in_its_place(detector, model, picture, offset):
+    """As given but for three pixels, which take most of the evidence; the place is found by the class itself."""
+    from treering.reading.confirm import Confirmed
+    from treering.reading.lattice import LEFT_OVER
+    from treering.reading.search import Candidate, confirm
+    from treering.reading.stages import CENTRE, Posed, _class
+
+    reading, tools = detector.tools.reading(picture), detector.tools
+    beside = np.array([[1.0, 0, -offset / 256], [0, 1, offset / 256]])
+    pose = Candidate(beside, np.eye(2, 3), -math.inf, 0.0)
+    noise = tools.undone(reading, tools.undo(reading, beside), 5)
+    found = confirm(noise, tools.values.sync_template, pose, LEFT_OVER, model.offset)
+    seen = Confirmed(found, noise, found.level)
+    plain, placed = (_class(reading, tools, seen, Posed("", 1.0, 5, placed=on), 1) for on in (False, True))
+    assert placed.match.key == 7
+    if offset:
+        assert placed.log10_class < min(plain.log10_class - 3, -9)
+    else:
+        assert placed.log10_class == pytest.approx(plain.log10_class - math.log10(CENTRE))
+
+
+def test_a_picture_on_a_page_is_found_by_its_borders(detector, picture):
+    page = np.full((400, 400, 3), 236, np.uint8)
+    page[40:296, 60:316] = picture
+    (found,) = detector(np.asarray(Image.fromarray(page).resize((256, 256), Image.Resampling.LANCZOS))[None])
+    assert (found.answer, found.key, found.stage) == (Answer.KEY, 7, "trimmed")
+    assert found.box == pytest.approx((26, 38, 189, 202), abs=2)
+    assert found.pose["scale"] == pytest.approx(0.64, abs=0.02)
 
 
 def test_a_few_classes_are_searched_with_all_they_have(model):

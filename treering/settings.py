@@ -29,6 +29,9 @@ FPR = 1e-6
 EFFORTS = ("fast", "normal", "max")
 """How much is done to find a mark, each with its plan of stages in :mod:`treering.reading.plan`."""
 
+MOST = EFFORTS[-1]
+"""The effort at which every stage is run, whatever was found before."""
+
 EFFORT, SINGLE = "normal", "single"
 """The effort unless another is named; and one reading by a named decoder inversion."""
 

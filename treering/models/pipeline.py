@@ -63,6 +63,7 @@ class LatentModel:
         if unet.config.in_channels != vae.config.latent_channels:
             raise ModelError(f"The model {name} edits or upscales pictures; a model that makes them is needed.")
         self._schedules: dict[int, Schedule] = {}
+        self._contexts: dict[str, Tensor] = {}
         self.batching = Batching({})
 
     @property
@@ -93,6 +94,7 @@ class LatentModel:
             network.to(device=device, dtype=DTYPES[dtype])
             if device == "cpu":
                 network.to(memory_format=torch.channels_last)
+        self._contexts.clear()  # they are where the networks were, and as exact
         self.batching = Batching.of(self.device, self._needs())
         return self
 
@@ -146,7 +148,18 @@ class LatentModel:
 
     @torch.no_grad()
     def context(self, prompt: str) -> Tensor:
-        """Text embedding ``[1, tokens, width]`` of one prompt; raises ``InputError`` if it is not valid Unicode."""
+        """Text embedding ``[1, tokens, width]`` of one prompt; raises ``InputError`` if it is not valid Unicode.
+
+        That of the empty prompt, which every reading asks for many times, is kept.
+        """
+        if prompt not in self._contexts:
+            embedding = self._embedded(prompt)
+            if prompt:
+                return embedding
+            self._contexts[prompt] = embedding
+        return self._contexts[prompt]
+
+    def _embedded(self, prompt: str) -> Tensor:
         try:
             prompt.encode()
         except UnicodeEncodeError:

@@ -4,6 +4,10 @@ Every pose that is reached in pixels from a hypothesis has a part of that hypoth
 rounds and climbs below these parts add up to less than the whole (a test keeps it so), so that the least p over its
 weight of all of them is valid.  Levels of the noise, from which the poses come, are spent there and may not be added
 to these.  Which pose the class is read in is decided by the template's z.
+
+A hypothesis that is given up keeps its weight and has p = 1: what is not tried can only make the least p larger.  So a
+glance (fewer steps of the noise inversion, from the same latent) may decide, by whatever it sees, which poses are worth
+the rest; what it reads is not among the numbers that the least p is taken of.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from .lattice import LEFT_OVER, Fine
 from .record import Reading
 from .search import Candidate, confirm
 from .spectra import Template
-from .tools import Noise, Tools
+from .tools import Noise, Tools, Undone
 
 DECISIVE = -9.0
 """log10 of the corrected p in pixels at which no further pose is tried."""
@@ -41,6 +45,19 @@ class Confirmed:
 
 
 @dataclass(frozen=True)
+class Glance:
+    """A cheap look at poses: ``steps`` of the noise inversion; below ``least`` z, all but the best are given up.
+
+    ``sure``: z at which no other pose is looked at.  ``hope``: z of the best below which it is given up too.
+    """
+
+    steps: int = 2
+    sure: float = 6.0
+    least: float = 3.5
+    hope: float = -math.inf
+
+
+@dataclass(frozen=True)
 class Confirmer:
     """Undoes poses of one picture and looks for a template in what is read then."""
 
@@ -48,27 +65,45 @@ class Confirmer:
     template: Template
     reading: Reading
     steps: int
+    glance: Glance | None = None
 
-    def best(self, found: Sequence[Candidate]) -> Confirmed:
-        """The best of a few poses, at least one."""
+    def best(self, found: Sequence[Candidate]) -> Confirmed | None:
+        """The best of a few poses, at least one; None where none was worth it."""
+        ways = [way for one in found for way in one.ways(self.tools.ratio)]
         best: Confirmed | None = None
-        for pose in (way for one in found for way in one.ways(self.tools.ratio)):
-            for one in self.rounds(pose):
+        for pose, undone in self._glanced(ways) if self.glance else ((way, None) for way in ways):
+            for one in self.rounds(pose, undone):
                 best = one if best is None else _better(best, one)
             if best and best.level <= DECISIVE:
                 break
-        if best is None:
-            raise ValueError("There is no pose to confirm.")
         return best
 
-    def rounds(self, pose: Candidate) -> Iterator[Confirmed]:
-        """A pose undone in pixels, and what was left over, until nothing is."""
+    def _glanced(self, ways: Sequence[Candidate]) -> list[tuple[Candidate, Undone | None]]:
+        """Those that a glance leaves, best first; the likeliest are looked at first."""
+        assert self.glance is not None
+        seen: list[tuple[float, Candidate, Undone]] = []
+        for way in ways:
+            undone = self.tools.undo(self.reading, way.affine)
+            seen.append((self._at(way, undone, self.glance.steps).pose.z, way, undone))
+            if seen[-1][0] >= self.glance.sure:
+                break
+        seen.sort(key=lambda one: -one[0])
+        kept = [one for i, one in enumerate(seen) if one[0] >= (self.glance.least if i else self.glance.hope)]
+        return [(way, undone) for _, way, undone in kept]
+
+    def rounds(self, pose: Candidate, undone: Undone | None = None) -> Iterator[Confirmed]:
+        """A pose undone in pixels, and what was left over, until nothing is or nothing is to be hoped for."""
         for _ in range(ROUNDS):
-            noise = self.tools.undone(self.reading, pose.affine, self.steps)
-            pose = confirm(noise, self.template, pose, LEFT_OVER, self.tools.model.offset, self.tools.ratio)
-            yield Confirmed(pose, noise, pose.level)
-            if np.allclose(pose.within, np.eye(2, 3)):
+            seen = self._at(pose, undone or self.tools.undo(self.reading, pose.affine), self.steps)
+            yield seen
+            pose, undone = seen.pose, None
+            if np.allclose(pose.within, np.eye(2, 3)) or (self.glance and pose.z < self.glance.least):
                 return
+
+    def _at(self, pose: Candidate, undone: Undone, steps: int) -> Confirmed:
+        noise = self.tools.undone(self.reading, undone, steps)
+        pose = confirm(noise, self.template, pose, LEFT_OVER, self.tools.model.offset, self.tools.ratio)
+        return Confirmed(pose, noise, pose.level)
 
     def climbed(self, best: Confirmed) -> Confirmed:
         """A pose and its neighbours, a quarter of a cell beside it, as long as one of them is better.

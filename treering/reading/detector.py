@@ -20,7 +20,7 @@ from ..inversion import DecoderInversion
 from ..marks.keyring import Keyring
 from ..models import LatentModel
 from ..pictures import images
-from ..settings import METHOD
+from ..settings import METHOD, MOST
 from ..settings import Reading as Settings
 from ..types import Answer, Detection, Match, Solution
 from . import plan as plans
@@ -36,7 +36,9 @@ class Detector:
     """Reads marks of one keyring from pictures.
 
     ``settings``: how; ``changes`` are its fields by name.  ``method`` may also be a plan of decoder inversion; where
-    one is named without an effort, a picture is read once, by it.  ``every``: all stages are run, whatever is found.
+    one is named without an effort, a picture is read once, by it.  ``every``: whether all stages are run, whatever is
+    found; unless it is said, they are at the effort ``max`` alone.  To stop there too as soon as a mark is named is
+    as valid, as its shares are fixed; the p-value may be larger then.
     Raises ``ModelError`` if the keyring's marks do not fit the model.
     """
 
@@ -47,14 +49,15 @@ class Detector:
         settings: Settings | None = None,
         *,
         method: str | DecoderInversion | None = None,
-        every: bool = False,
+        every: bool | None = None,
         **changes: Any,
     ) -> None:
         keyring.check_fits(model)
         if method is not None:
             changes["method"] = method if isinstance(method, str) else METHOD
-        self.model, self.keyring, self.every = model, keyring, every
+        self.model, self.keyring = model, keyring
         self.settings = replace(settings or Settings(), **changes)
+        self.every = self.settings.way == MOST if every is None else every
         keyring.check_classes(self.settings.keys)
         self.plan = method if isinstance(method, DecoderInversion) else _inversion(self.settings)
         self.tools = Tools(model, keyring, self.settings, self.plan)

@@ -11,12 +11,19 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
+from .confirm import Glance
 from .record import NOTHING, Done, Reading
 from .stages import Again, Given, Posed, Stage, Trimmed
 from .tools import ENCODER, Tools
 
 PLAN = "plan"
 """Name of the decoder inversion that the settings have."""
+
+BOX = Glance(hope=3.5)
+"""A box may be no border at all (sky, water, a wall), so that the first is given up as well."""
+
+LOOK = Glance(steps=5, sure=7.0)
+"""As the reading itself, for many poses of which few are put right."""
 
 EFFORTS: dict[str, tuple[Stage, ...]] = {
     "fast": (
@@ -26,17 +33,17 @@ EFFORTS: dict[str, tuple[Stage, ...]] = {
     "normal": (
         Given("encoder, 2 steps", 1 / 4, ENCODER, 2),
         Given("encoder, 5 steps", 1 / 4, ENCODER, 5),
-        Trimmed("trimmed", 1 / 8, 5),
-        Posed("pose", 1 / 4, 5),
-        Given("decoder inversion", 1 / 8, PLAN, 0),
+        Trimmed("trimmed", 1 / 8, 5, glance=BOX),
+        Posed("pose", 1 / 4, 5, keep=3, small=0.6, glance=Glance(), placed=True),
+        Given("decoder inversion", 1 / 8, PLAN, 0, hope=-1.0),
     ),
     "max": (
         Given("encoder, 2 steps", 1 / 8, ENCODER, 2),
         Given("encoder, 5 steps", 1 / 8, ENCODER, 5),
-        Trimmed("trimmed", 1 / 8, 5),
-        Posed("pose", 1 / 4, 5, keep=3, most=100),
+        Trimmed("trimmed", 1 / 8, 5, glance=BOX),
+        Posed("pose", 1 / 4, 5, keep=8, most=100, small=0.6, glance=LOOK, placed=True),
         Given("decoder inversion", 1 / 8, PLAN, 0),
-        Again("pose, read again", 1 / 4, 5),
+        Again("pose, read again", 1 / 4, 5, keep=8, glance=LOOK, placed=True),
     ),
     "single": (Given("as given", 1.0, PLAN, 0),),
 }
@@ -55,17 +62,15 @@ class Outcome:
 
 def run(stages: tuple[Stage, ...], reading: Reading, tools: Tools, fpr: float, every: bool = False) -> Outcome:
     """Stage by stage until a class is named at ``fpr`` (or, with ``every``, to the end)."""
-    done: list[Done] = []
     for stage in stages:
         started = time.perf_counter()
         found = stage.run(reading, tools)
         statuses, reading.calls = dict(reading.calls), Counter()
         if found is not None:
-            done.append(Done(stage.name, stage.share, found, time.perf_counter() - started, statuses))
-            if not every and outcome(done, tools).log10_class <= math.log10(fpr):
+            reading.done.append(Done(stage.name, stage.share, found, time.perf_counter() - started, statuses))
+            if not every and outcome(reading.done, tools).log10_class <= math.log10(fpr):
                 break
-    reading.done += done
-    return outcome(done, tools)
+    return outcome(reading.done, tools)
 
 
 def outcome(done: list[Done], tools: Tools) -> Outcome:

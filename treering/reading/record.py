@@ -69,7 +69,7 @@ class Reading:
     ``solutions``: latents by the name of the decoder inversion, ``[1, C, h, w]``.  ``noises``: by that name and the
     number of steps, float32 ``[C, h, w]``, zero in cells of one colour; ``failed``: those whose numbers are not finite.
     ``calls``: how many solver calls ended how since a stage last told of them.
-    ``alive``: cells that are not of one colour, ``[h, w]``.
+    ``alive``: cells that are not of one colour, ``[h, w]``.  ``done``: the stages so far.
     """
 
     picture: NDArray[np.uint8]

@@ -2,6 +2,8 @@
 
 A share is fixed before a picture is seen.  What a stage looks at may depend on the picture (borders, flat cells) and,
 for the class, on the synchronisation part, which is independent of all class values; never on the values under test.
+Whether a stage is run at all, and how much of it, may depend on anything: what is not tried keeps its share and has
+p = 1, so that leaving it out can only make the least p over its share larger.
 """
 
 from __future__ import annotations
@@ -12,17 +14,16 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
 
-from ..pictures.borders import trim
-from .affine import affine, linear
-from .confirm import Confirmer
+from ..pictures.borders import Box, trim
+from .affine import Floats, affine, chain, linear
+from .confirm import Confirmed, Confirmer, Glance
 from .evidence import Evidence, fisher
 from .lattice import LEFT_OVER, Lattice, nearest, wide
 from .record import Finding, Reading
-from .search import Candidate, Frame, confirm, search
+from .search import Candidate, Frame, search
 from .spectra import Template
-from .tools import ENCODER, Noise, Tools
+from .tools import ENCODER, Tools
 
 
 class Stage(Protocol):
@@ -47,16 +48,22 @@ class Stage(Protocol):
 class Given:
     """The picture as given: a decoder inversion (``encoder``, or ``plan`` for the settings' own) and some steps.
 
-    ``steps``: of the noise inversion; 0 for the keyring's.
+    ``steps``: of the noise inversion; 0 for the keyring's.  ``hope``: log10 p of any mark of the keyring, as given, in
+    the stages before; above it this one is left out where all classes have a part in common (None: never).  A decoder
+    inversion takes as long as all stages before it, and where even the part that is common to all classes shows
+    nothing, it has not yet named anything.
     """
 
     name: str
     share: float
     method: str
     steps: int
+    hope: float | None = None
 
-    def run(self, reading: Reading, tools: Tools) -> Finding:
+    def run(self, reading: Reading, tools: Tools) -> Finding | None:
         """Read it."""
+        if self.hope is not None and tools.values.synchronised and not _hope(reading, self.hope):
+            return None
         noise = tools.noise(reading, self.method, self.count(tools))
         return _finding(tools.values.read(noise))
 
@@ -69,44 +76,47 @@ class Given:
 class Trimmed:
     """What is left when borders of one colour go: a page around a picture, a letterbox, a frame.
 
-    The first box gets half of the share, the others what is left; the same for a shift that is left over.
+    The first box gets half of the share, the others what is left.  Where all classes have a part in common, a box is a
+    pose like others: it is undone in pixels, put right by that part, and the class is read in the box that it likes
+    best, which costs the class nothing.
     """
 
     name: str
     share: float
     steps: int
+    glance: Glance | None = None
+    placed: bool = True
 
     def run(self, reading: Reading, tools: Tools) -> Finding | None:
         """Read every box."""
-        boxes = trim(reading.picture)
-        found = [self._box(reading, tools, box, share) for box, share in zip(boxes, (0.5, 0.25, 0.25), strict=False)]
-        if not found:
+        boxes = list(zip(trim(reading.picture), (0.5, 0.25, 0.25), strict=False))
+        if not boxes:
             return None
+        if tools.values.synchronised:
+            return self._common(reading, tools, boxes)
+        found = [self._box(reading, tools, box, share) for box, share in boxes]
         best = min(found, key=lambda one: (one.log10_class, one.log10_keyring))
         return replace(best, log10_keyring=min(one.log10_keyring for one in found), tried=len(found))
 
-    def _box(self, reading: Reading, tools: Tools, box: tuple[int, int, int, int], share: float) -> Finding:
-        height, width = tools.size
-        top, left, bottom, right = box
-        inside = Image.fromarray(reading.picture).resize(
-            (width, height), Image.Resampling.LANCZOS, (left, top, right, bottom)
-        )
-        within = tools.reading(np.asarray(inside))
-        noise = tools.noise(within, ENCODER, self.steps)
-        reading.failed |= within.failed
-        reading.calls += within.calls
-        found = replace(_finding(tools.values.read(noise)), box=box)
-        if tools.values.synchronised:
-            found = min(found, self._shifted(tools, noise, box), key=lambda one: one.log10_class)
-            return _weighted(found, share / 2)
-        return _weighted(found, share)
+    def _common(self, reading: Reading, tools: Tools, boxes: Sequence[tuple[Box, float]]) -> Finding:
+        """The class in the box that the synchronisation part likes best."""
+        confirmer = Confirmer(tools, tools.values.sync_template, reading, self.steps, self.glance)
+        best: tuple[Confirmed, Box] | None = None
+        level, tried = 0.0, len(boxes) * LEFT_OVER.count
+        for box, share in boxes:
+            inside = _inside(box, reading.picture.shape)
+            seen = confirmer.best([Candidate(inside, np.eye(2, 3), -math.inf, math.log10(share))])
+            if seen is not None:
+                level = min(level, seen.level)
+                best = (seen, box) if best is None or seen.pose.z > best[0].pose.z else best
+        if best is None:
+            return Finding(tried=tried)
+        return replace(_class(reading, tools, replace(best[0], level=level), self, tried), box=best[1])
 
-    def _shifted(self, tools: Tools, noise: Noise, box: tuple[int, int, int, int]) -> Finding:
-        """In the pose that the synchronisation part finds near that of the box."""
-        here = Candidate(np.eye(2, 3), np.eye(2, 3), -math.inf, math.log10(2))  # all the weight is the fine points'
-        pose = confirm(noise, tools.values.sync_template, here, LEFT_OVER, tools.model.offset, tools.ratio)
-        evidence = tools.values.read(noise, pose.within)
-        return replace(_posed(evidence, pose.log10_corrected, pose, LEFT_OVER.count), box=box)
+    def _box(self, reading: Reading, tools: Tools, box: Box, share: float) -> Finding:
+        undone = tools.undo(reading, _inside(box, reading.picture.shape))
+        found = _finding(tools.values.read(tools.undone(reading, undone, self.steps)))
+        return _weighted(replace(found, box=box), share)
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,10 @@ class Posed:
 
     ``keep``: how many are undone.  ``most``: classes that are searched one by one where the keyring has no
     synchronisation part.  ``smallest``, ``largest``: see :func:`treering.reading.lattice.wide`.  ``climb``: whether the
-    neighbours of the pose are tried in pixels too.
+    neighbours of the pose are tried in pixels too.  ``small``: windows of less than this share of a side are searched
+    in the picture read at half its size, nearer to what it was when it was made; every warp belongs to one of the two.
+    ``glance``: see :class:`treering.reading.confirm.Glance`.  ``placed``: whether the class is looked for in places
+    beside the pose too.
     """
 
     name: str
@@ -126,6 +139,9 @@ class Posed:
     smallest: float = 0.5
     largest: float = 1.72
     climb: bool = False
+    small: float = 0.0
+    glance: Glance | None = None
+    placed: bool = False
 
     def lattice(self, tools: Tools) -> Lattice:
         """All poses that are tried."""
@@ -133,30 +149,35 @@ class Posed:
 
     def run(self, reading: Reading, tools: Tools) -> Finding | None:
         """Search, undo, read."""
-        values, lattice = tools.values, self.lattice(tools)
-        noise = tools.noise(reading, ENCODER, self.steps)
+        values = tools.values
         if values.synchronised:
-            return _best(
-                reading, tools, values.sync_template, self._search(tools, noise, values.sync_template, lattice), self
-            )
+            template = values.sync_template
+            return _best(reading, tools, template, self._search(reading, tools, template), self)
         if not values.posable or values.classes > self.most:
             return None
-        found = [self._mark(reading, tools, noise, mark, lattice) for mark in values.marks()]
-        return _weighted_best(found)
+        return _weighted_best([self._mark(reading, tools, mark) for mark in values.marks()])
 
-    def _search(self, tools: Tools, noise: Noise, template: Template, lattice: Lattice) -> list[Candidate]:
-        return search(noise, template, lattice, self.keep, frame=Frame(offset=tools.model.offset))
+    def _search(self, reading: Reading, tools: Tools, template: Template) -> list[Candidate]:
+        """The best poses of the lattice, whose parts are searched each in its own noise."""
+        lattice, frame = self.lattice(tools), Frame(offset=tools.model.offset)
+        noise = tools.noise(reading, ENCODER, self.steps)
+        if not self.small:
+            return search(noise, template, lattice, self.keep, frame=frame)
+        near, far = lattice.span >= self.small, tools.half(reading, self.steps)
+        found = search(noise, template, lattice.part(np.flatnonzero(near)), self.keep, frame=frame)
+        found += search(far, template, lattice.part(np.flatnonzero(~near)), self.keep, frame=frame)
+        return sorted(found, key=lambda one: one.level)[: self.keep]
 
-    def _mark(self, reading: Reading, tools: Tools, noise: Noise, mark: tuple[int, int], lattice: Lattice) -> Finding:
+    def _mark(self, reading: Reading, tools: Tools, mark: tuple[int, int]) -> Finding:
         """One mark with all that it has: the pose is found by the values under test, and paid for."""
-        template = tools.values.mark_template(*mark)
-        candidates = self._search(tools, noise, template, lattice)
-        if not candidates:
-            return Finding(tried=lattice.count)
-        seen = Confirmer(tools, template, reading, self.steps).best(candidates)
+        template, tried = tools.values.mark_template(*mark), self.lattice(tools).count
+        candidates = self._search(reading, tools, template)
+        seen = Confirmer(tools, template, reading, self.steps).best(candidates) if candidates else None
+        if seen is None:
+            return Finding(tried=tried)
         match = tools.values.read(seen.noise, seen.pose.within).match
         told = replace(match, key=mark[0], nonce=mark[1], z=seen.pose.z, log10_p=min(seen.level, 0.0))
-        return Finding(told.log10_p, told.log10_p, told, seen.pose, tried=lattice.count)
+        return Finding(told.log10_p, told.log10_p, told, seen.pose, tried=tried)
 
 
 @dataclass(frozen=True)
@@ -170,6 +191,8 @@ class Again:
     smallest: float = 0.25
     largest: float = 2.0
     climb: bool = True
+    glance: Glance | None = None
+    placed: bool = False
     frames: tuple[tuple[float, float], ...] = (*((15.0 * i, 1.0) for i in range(24)), (0.0, 0.75), (0.0, 1.5))
 
     def run(self, reading: Reading, tools: Tools) -> Finding | None:
@@ -182,7 +205,7 @@ class Again:
         for (turn, span), chosen in zip(self.frames, owners, strict=True):
             frame = linear(False, turn, 1.0, 1.0, tools.ratio)
             still = affine(frame, np.zeros(2))
-            noise = tools.undone(reading, still, self.steps, span)
+            noise = tools.undone(reading, tools.undo(reading, still, span), self.steps)
             found += search(noise, template, lattice.part(chosen, frame), 2, frame=Frame(still, tools.model.offset))
         return _best(reading, tools, template, sorted(found, key=lambda one: one.level)[: self.keep], self)
 
@@ -197,14 +220,72 @@ def _best(
     tried = wide(stage.smallest, stage.largest, tools.ratio).count
     if not found:
         return Finding(tried=tried)
-    confirmer = Confirmer(tools, template, reading, stage.steps)
+    confirmer = Confirmer(tools, template, reading, stage.steps, stage.glance)
     seen = confirmer.best(found)
-    if stage.climb:
+    if seen is None:
+        return Finding(tried=tried)
+    if stage.climb and seen.pose.z >= SEEN:
         seen = confirmer.climbed(seen)
-    return _posed(tools.values.read(seen.noise, seen.pose.within), min(seen.level, 0.0), seen.pose, tried)
+    return _class(reading, tools, seen, stage, tried)
+
+
+SURE, SEEN = 5.0, 3.5
+"""z of the synchronisation part from which the class is worth looking for beside the pose; and where the class shows
+too, at a p of 0.1.  Without a mark z is about 3."""
+
+ENOUGH = -9.0
+"""log10 p of a class, corrected for what a stage tried, that no further place need be tried."""
+
+CENTRE = 0.8
+"""Share of the pose itself, as the synchronisation part put it."""
+
+BESIDE = tuple((y / 256, x / 256) for y in (0, -2, 2) for x in (0, -2, 2))
+"""Places beside a pose, in shares of the picture as made: quarters of a cell of a 32x32 latent."""
+
+
+def _class(reading: Reading, tools: Tools, seen: Confirmed, stage: Posed | Again | Trimmed, tried: int) -> Finding:
+    """The best class in a pose that the synchronisation part chose, and in places beside it.
+
+    A quarter of a cell takes half of the evidence of a class, more than of the synchronisation part, which therefore
+    cannot tell the place.  The pose has :data:`CENTRE` of the share of the class, every place beside it an equal part
+    of the rest, which is fixed; whether they are looked at may follow from anything.
+    """
+    evidence = tools.values.read(seen.noise, seen.pose.within)
+    first, level = _posed(evidence, min(seen.level, 0.0), seen.pose, tried), min(seen.level, 0.0)
+    if not stage.placed:
+        return first
+    found = [_spent(first, level, CENTRE)]
+    moved = not np.allclose(seen.pose.affine, np.eye(2, 3))  # a picture as given lies where it was made
+    if moved and seen.pose.z >= (SEEN if evidence.match.log10_p <= -1 else SURE):
+        for place in BESIDE:
+            if found[-1].log10_class <= ENOUGH:
+                break
+            pose = chain(seen.pose.affine, np.column_stack([np.eye(2), place]))
+            noise = tools.undone(reading, tools.undo(reading, pose), stage.steps)
+            beside = _posed(tools.values.read(noise), level, Candidate(pose, np.eye(2, 3), seen.pose.z, 0.0), tried)
+            found.append(_spent(beside, level, (1 - CENTRE) / len(BESIDE)))
+    return min(found, key=lambda one: one.log10_class)
+
+
+def _spent(finding: Finding, log10_sync: float, share: float) -> Finding:
+    """A finding whose class had a share of its stage; the synchronisation part had all of it."""
+    log10_class = min(0.0, finding.log10_class - math.log10(share))
+    return replace(finding, log10_class=log10_class, log10_keyring=fisher(log10_sync, log10_class))
+
+
+def _inside(box: Box, shape: Sequence[int]) -> Floats:
+    """The pose ``[2, 3]`` of a picture that fills a box (top, left, bottom, right) of pixels ``[H, W, 3]``."""
+    start, end, size = (np.asarray(part, np.float64) for part in (box[:2], box[2:], shape[:2]))
+    return np.column_stack([np.diag((end - start) / size), (start + end) / 2 / size - 0.5])
 
 
 # ------------------------------------------------------------------------------------ findings
+
+
+def _hope(reading: Reading, most: float) -> bool:
+    """Whether a stage that read the picture as given saw a mark of the keyring at this log10 p, or none was run."""
+    seen = [one.finding.log10_keyring for one in reading.done if one.finding.pose is None and one.finding.box is None]
+    return not seen or min(seen) <= most
 
 
 def _finding(evidence: Evidence) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -26,6 +27,14 @@ from .record import Reading
 
 ENCODER = "encoder"
 Noise = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Undone:
+    """A picture in which a pose was undone in pixels: its latent ``[1, C, h, w]``, and which cells show something."""
+
+    latent: Tensor
+    shown: NDArray[np.bool_]
 
 
 class Tools:
@@ -109,24 +118,37 @@ class Tools:
         f = self.model.denoiser([self.settings.prompt] * len(latent), self.settings.guidance)
         return inversion.invert(self.schedule(steps), f, latent, self.settings.scheme)
 
-    def undone(self, reading: Reading, pose: Floats, steps: int, zoom: float = 1.0) -> Noise:
-        """The noise of a picture in which a pose ``[2, 3]`` was undone in pixels; zero where nothing was shown.
+    def undo(self, reading: Reading, pose: Floats, zoom: float = 1.0) -> Undone:
+        """A picture in which a pose ``[2, 3]`` is undone in pixels: the encoder's pass, from which any steps start.
 
-        ``zoom``: size of the frame as made in shares of the model's own.  Numbers that are not finite are told in
-        ``reading.failed`` and count for nothing.
+        ``zoom``: size of the frame as made in shares of the model's own.
         """
         cell = self.model.factor
         step = cell if zoom == 1 else 8 * cell  # of sizes that every network takes
         size = tuple(max(step, round(side * zoom / step) * step) for side in self.size)
         pixels, covered = undo_affine(reading.picture, pose, (size[0], size[1]))
-        found = self.back(self.decoded(pixels[None], ENCODER).value, steps)
+        shown = covered.reshape(size[0] // cell, cell, size[1] // cell, cell).mean((1, 3)) > 0.5
+        return Undone(self.decoded(pixels[None], ENCODER).value, shown & ~flat(pixels, cell))
+
+    def half(self, reading: Reading, steps: int) -> Noise:
+        """The noise of the picture read at half its size, whose parts are nearer to their size as made."""
+        if ("half", steps) not in reading.noises:
+            small = self.undo(reading, np.eye(2, 3), 0.5)
+            reading.noises["half", steps] = self.undone(reading, small, steps)
+        return reading.noises["half", steps]
+
+    def undone(self, reading: Reading, undone: Undone, steps: int) -> Noise:
+        """The noise of such a picture ``[C, h, w]``; zero where nothing was shown.
+
+        Numbers that are not finite are told in ``reading.failed`` and count for nothing.
+        """
+        found = self.back(undone.latent, steps)
         reading.calls[f"sampler: {found.status[0].name.lower()}"] += 1
         noise = found.value[0].detach().cpu().float().numpy()
-        shown = covered.reshape(size[0] // cell, cell, size[1] // cell, cell).mean((1, 3)) > 0.5
         if not np.isfinite(noise).all():
             reading.failed["pose"] = "A reading in another pose gave numbers that are not finite."
             return np.zeros_like(noise)
-        return np.where(shown & ~flat(pixels, cell), noise, np.float32(0))
+        return np.where(undone.shown, noise, np.float32(0))
 
 
 def _row(found: Solution, i: int) -> Solution:

@@ -55,8 +55,12 @@ class Mark:
         return self.keyring.noise(key, seed)
 
     def reader(self, model: LatentModel, effort: str) -> Read:
-        """What reads this mark with an effort of :data:`treering.settings.EFFORTS`."""
-        detector = Detector(model, self.keyring, effort=effort)
+        """What reads this mark with an effort of :data:`treering.settings.EFFORTS`, until it is named.
+
+        ``max`` too stops there, with its own shares: a picture that ``normal`` names costs little, and what is counted
+        (named or not) is the same as if all stages had been run.
+        """
+        detector = Detector(model, self.keyring, effort=effort, every=False)
 
         def read(picture: Pictures) -> Found:
             found = detector(picture[None])[0]

@@ -1,0 +1,108 @@
+"""``treering check``: evidence of a reading, checked by somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .console import FAILED, emit, sentences, tell
+from .options import NamedFile, json_option
+
+if TYPE_CHECKING:
+    from treering.evidence import Evidence
+    from treering.evidence.checks import Check
+    from treering.marks.keyring import Keyring
+
+_WORDS = {True: "holds", False: "FAILS", None: "judge"}
+
+
+@click.command(short_help="Check evidence that somebody gave.")
+@click.argument("evidence", type=NamedFile(), metavar="EVIDENCE")
+@click.argument("image", type=NamedFile(), metavar="IMAGE")
+@click.option("--signer", metavar="KEY", help="Public key that must have signed it: 64 hexadecimal digits.")
+@click.option("--keyring", type=NamedFile(), metavar="FILE", help="Repeat the test with the secret.")
+@click.option("--revealed", type=NamedFile(), metavar="FILE", help="Repeat the test for one mark, without the secret.")
+@click.option("--commitment", type=NamedFile(), metavar="FILE", help="What was published before the picture was made.")
+@click.option("--repeat", is_flag=True, help="Read the picture anew with the model and compare; needs --keyring.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    evidence: Path,
+    image: Path,
+    signer: str | None,
+    keyring: Path | None,
+    revealed: Path | None,
+    commitment: Path | None,
+    repeat: bool,
+    as_json: bool,
+) -> None:
+    """Check evidence that somebody gave: a file that `treering detect --evidence` wrote.
+
+    Without any secret: that the statement is as it was signed, and that IMAGE is the file that was examined, to the
+    last bit. With --keyring the test is repeated from the recovered values in the evidence; with --repeat the picture
+    is read anew. With --revealed (`treering keys reveal`) an expert repeats the test for one mark; its p pays for all
+    poses and all marks that were committed to.
+
+    \b
+    Exit codes:
+      0  all that could be checked holds; lines that say `judge` are for you
+      1  something fails, or an error
+
+    --json prints one object a check: what, holds (true, false, or null for `judge`), says.
+    """
+    if commitment and not revealed:
+        raise click.UsageError("--commitment says what a mark of --revealed was bound to; give both.")
+    if repeat and not keyring:
+        raise click.UsageError("--repeat needs --keyring.")
+    with sentences():
+        found = [_told(one, as_json) for one in _checks(evidence, image, signer, keyring, revealed, commitment, repeat)]
+    ctx.exit(FAILED if any(one.holds is False for one in found) else 0)
+
+
+def _told(check: Check, as_json: bool) -> Check:
+    if as_json:
+        emit(asdict(check))
+    else:
+        tell(f"{_WORDS[check.holds]:<5}  {check.what:<10}  {check.says}")
+    return check
+
+
+def _checks(
+    evidence: Path,
+    image: Path,
+    signer: str | None,
+    keyring: Path | None,
+    revealed: Path | None,
+    commitment: Path | None,
+    repeat: bool,
+) -> Iterator[Check]:
+    from treering.evidence import Commitment, Evidence, Revealed, checks
+    from treering.marks.keyring import Keyring
+    from treering.pictures import images
+
+    found, data = Evidence.load(evidence), images.read_bytes(image)
+    yield checks.signature(found, signer)
+    yield checks.picture(found, data)
+    if revealed:
+        published = Commitment.load(commitment) if commitment else None
+        yield from checks.by_expert(found, Revealed.load(revealed), published)
+    if keyring:
+        ring = Keyring.load(keyring)
+        yield checks.by_owner(found, ring)
+        if repeat:
+            yield _repeated(found, image, ring)
+
+
+def _repeated(evidence: Evidence, image: Path, keyring: Keyring) -> Check:
+    from treering.evidence.checks import repeated
+    from treering.models import DEFAULT, load
+    from treering.pictures import images
+    from treering.reading import Detector
+
+    detector = Detector(load(keyring.model or DEFAULT), keyring, evidence.statement.settings())
+    return repeated(evidence, detector(images.read(image, keyring.image_size).pixels[None])[0])

@@ -1,0 +1,133 @@
+"""Settings from a file: ``treering.toml``, or ``[tool.treering]`` in ``pyproject.toml``.
+
+They stand in for options that are not given.  The nearest file counts: in the current folder or above it, else your
+own beside your keyring.  A file that belongs to somebody else is not used, as it could bend what is found.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from treering.errors import InputError
+
+from .options import KEYRING_VARIABLE
+
+VARIABLE = "TREERING_CONFIG"
+"""Names a file of settings; ``off``: none is used."""
+
+FILE, PROJECT = "treering.toml", "pyproject.toml"
+LARGEST = 1 << 20
+
+KINDS: dict[str, type | tuple[type, ...]] = {
+    "keyring": (str, list),
+    "model": (str, list),
+    "fpr": (int, float),
+    "device": str,
+    "dtype": str,
+    "effort": str,
+}
+"""What may be set, and of which kind it is: the options of the same names."""
+
+PATHS = ("keyring",)
+"""What is a path from the folder of the file."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Settings and the file that they come from; None where there is none."""
+
+    path: Path | None
+    settings: dict[str, Any]
+
+    def default_map(self, commands: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+        """The settings as click wants them: for every command, and those below it."""
+        return {
+            name: dict(self.settings) | {below: dict(self.settings) for below in inner}
+            for name, inner in commands.items()
+        }
+
+
+def load() -> Configuration:
+    """The nearest settings.  Raises ``InputError`` where a file is named that is none, or says what cannot be set."""
+    named = os.environ.get(VARIABLE, "")
+    if named == "off":
+        return Configuration(None, {})
+    if named:
+        return _read(Path(named), _table(Path(named)) or {})
+    for path in _places():
+        table = _table(path) if _is_ours(path) else None
+        if table is not None:
+            return _read(path, table)
+    return Configuration(None, {})
+
+
+def _places() -> Iterator[Path]:
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        yield folder / FILE
+        yield folder / PROJECT
+    yield Path(click.get_app_dir("treering")) / FILE
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether there is a file that nobody else wrote."""
+    try:
+        owner = path.stat().st_uid
+    except OSError:
+        return False
+    return path.is_file() and (not hasattr(os, "getuid") or owner in (os.getuid(), 0))
+
+
+def _table(path: Path) -> dict[str, Any] | None:
+    """What the file says of treering; None where it says nothing."""
+    import sys
+
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    try:
+        with path.open("rb") as file:
+            text = file.read(LARGEST + 1)
+    except OSError as error:
+        raise InputError(f"The settings {path} cannot be read: {error.strerror or error}.") from None
+    if len(text) > LARGEST:
+        raise InputError(f"The settings {path} are larger than 1 MiB.")
+    if path.name == PROJECT and b"treering" not in text:
+        return None
+    try:
+        table: dict[str, Any] = tomllib.loads(text.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"The settings {path} are not TOML: {error}.") from None
+    if path.name != PROJECT:
+        return table
+    tools = table.get("tool")
+    own = tools.get("treering") if isinstance(tools, dict) else None
+    return own if isinstance(own, dict) else None
+
+
+def _read(path: Path, table: dict[str, Any]) -> Configuration:
+    for name, value in table.items():
+        if name not in KINDS:
+            raise InputError(f"The settings {path} have {name!r}, which is none; there are {', '.join(KINDS)}.")
+        if not isinstance(value, KINDS[name]) or isinstance(value, bool) or not _are_words(value):
+            raise InputError(f"The settings {path} have no usable {name!r}: it is {value!r}.")
+    less = {"keyring"} if os.environ.get(KEYRING_VARIABLE) else set()  # the environment says it nearer to the call
+    return Configuration(path, {name: _placed(path, name, value) for name, value in table.items() if name not in less})
+
+
+def _are_words(value: Any) -> bool:
+    return not isinstance(value, list) or (bool(value) and all(isinstance(one, str) for one in value))
+
+
+def _placed(path: Path, name: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_placed(path, name, one) for one in value)
+    return str(path.parent / Path(value).expanduser()) if name in PATHS else value

@@ -1,0 +1,218 @@
+"""Settings files, names of classes, completion and the doctor."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from treering.errors import InputError
+from treering.marks import names
+from treering.marks.keyring import Keyring
+from treering_cli import configuration, doctor, main
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TREERING_KEYRING", str(tmp_path / "own.json"))
+    monkeypatch.delenv("TREERING_CONFIG", raising=False)
+    return lambda *words: CliRunner().invoke(main.main, [str(word) for word in words])
+
+
+@pytest.fixture
+def ring(run: Run) -> Keyring:
+    keyring = Keyring(bytes(range(32)))
+    keyring.save(Path("own.json"))
+    return keyring
+
+
+def fails(result: Result, sentence: str, code: int = 1) -> None:
+    assert sentence in " ".join(result.stderr.split())
+    assert (result.stdout, result.exit_code) == ("", code)
+
+
+# ------------------------------------------------------------------------------------ settings
+
+
+@pytest.mark.parametrize("name", ["treering.toml", "pyproject.toml"])
+def test_settings_stand_in_for_options(run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv("TREERING_KEYRING")
+    Path("below/deep").mkdir(parents=True)
+    head = "[tool.treering]\n" if name == "pyproject.toml" else ""
+    Path("below", name).write_text(f'{head}keyring = "mine.json"\n')
+    monkeypatch.chdir("below/deep")
+    fails(run("detect", "x.png"), f"There is no keyring {Path.cwd().parent / 'mine.json'}")
+    fails(run("detect", "x.png", "--keyring", "given.json"), "There is no keyring given.json")
+    monkeypatch.setenv("TREERING_KEYRING", "environment.json")
+    fails(run("detect", "x.png"), "There is no keyring environment.json")
+    monkeypatch.delenv("TREERING_KEYRING")
+    monkeypatch.setenv("TREERING_CONFIG", "off")
+    assert "mine.json" not in run("detect", "x.png").stderr
+
+
+def test_what_settings_are_used_is_said(run: Run, ring: Keyring) -> None:
+    Path("treering.toml").write_text("fpr = 1e-9\n")
+    assert f"Settings from {Path.cwd() / 'treering.toml'}: fpr." in run("keys", "show").stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("fpr = true", "have no usable 'fpr': it is True"),
+        ('fpr = "small"', "have no usable 'fpr'"),
+        ("secret = 'a'", "have 'secret', which is none; there are keyring"),
+        ("model = []", "have no usable 'model'"),
+        ("model = [1]", "have no usable 'model'"),
+        ("fpr 3", "are not TOML"),
+        ("a = " + "[" * 9999, "are not TOML"),
+        ("fpr = '\xff'", "are not TOML"),
+        ("#" * (1 << 20) + "#", "are larger than 1 MiB"),
+    ],
+)
+def test_settings_that_say_nothing_usable(run: Run, text: str, sentence: str) -> None:
+    Path("treering.toml").write_bytes(text.encode("latin-1"))
+    fails(run("keys", "path"), sentence)
+
+
+def test_values_of_settings_are_checked_as_options_are(run: Run, ring: Keyring) -> None:
+    Path("treering.toml").write_text("fpr = 5\n")
+    fails(run("detect", "x.png"), "Invalid value for '--fpr'", 2)
+
+
+def test_a_project_without_settings_is_passed_over(run: Run) -> None:
+    Path("pyproject.toml").write_text('[project]\nname = "treering-user"\n[tool.other]\n')
+    assert configuration.load().settings == {}
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owners here")
+def test_settings_of_somebody_else_are_not_used(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("treering.toml").write_text("fpr = 0.5\n")
+    assert configuration.load().settings == {"fpr": 0.5}
+    owner = Path("treering.toml").stat().st_uid
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    assert configuration.load().settings == ({"fpr": 0.5} if owner == 0 else {})
+
+
+def test_every_setting_is_an_option(run: Run) -> None:
+    known = {p.name for name in main.COMMANDS for p in main.main.get_command(click.Context(main.main), name).params}
+    assert set(configuration.KINDS) <= known
+
+
+def test_the_commands_below_keys_are_all_named() -> None:
+    group = main.main.get_command(click.Context(main.main), "keys")
+    assert set(main.BELOW["keys"]) == set(group.commands)
+
+
+# ------------------------------------------------------------------------------------ names
+
+
+def test_names_and_retired_classes(run: Run, ring: Keyring) -> None:
+    assert run("keys", "name", 17, " Anna's shop ").exit_code == 0
+    assert run("keys", "name", 3, "Bo").exit_code == 0
+    assert run("keys", "retire", 17).exit_code == 0
+    lines = run("keys", "names").stdout.splitlines()
+    assert lines[0] == '3 "Bo"'
+    assert lines[1].startswith('17 "Anna\'s shop", retired 20')
+    first = json.loads(run("keys", "names", "--json").stdout.splitlines()[0])
+    assert first == {"key": 3, "name": "Bo", "retired": None}
+    run("keys", "retire", 17, "--undo")
+    run("keys", "name", 3, "")
+    assert run("keys", "names").stdout == '17 "Anna\'s shop"\n'
+
+
+def test_names_are_private_and_hold_no_secret(run: Run, ring: Keyring) -> None:
+    before = Path("own.json").read_bytes()
+    run("keys", "name", 17, "Anna")
+    place = Path("own.names.json")
+    assert stat.S_IMODE(place.stat().st_mode) == 0o600
+    assert ring.secret.hex()[:8] not in place.read_text()
+    assert Path("own.json").read_bytes() == before
+    assert sorted(os.listdir()) == ["own.json", "own.names.json"]
+
+
+def test_names_that_cannot_be(run: Run, ring: Keyring) -> None:
+    fails(run("keys", "name", 100, "x"), "The keyring has the classes 0 to 99, not 100.")
+    fails(run("keys", "name", 1, "a\nb"), "one line of at most 200 visible letters")
+    fails(run("keys", "name", 1, "a" * 201), "one line of at most 200 visible letters")
+    fails(run("keys", "name", 1, "a\u202eb"), "one line of at most 200 visible letters")
+    fails(run("keys", "name", "none", "x"), "is not a class", 2)
+    assert not Path("own.names.json").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"format": "treering names", "version": 9}', "[" * 99999, "\xff", '{"format": 1, "version": {}}'],
+)
+def test_broken_names_are_told_and_kept(run: Run, ring: Keyring, text: str) -> None:
+    Path("own.names.json").write_bytes(text.encode("latin-1"))
+    fails(run("keys", "name", 1, "x"), "The names in own.names.json are broken".replace("own", str(Path.cwd() / "own")))
+    assert Path("own.names.json").read_bytes() == text.encode("latin-1")
+
+
+def test_names_of_another_keyring_are_told(run: Run, ring: Keyring) -> None:
+    names.name(Path("own.json"), ring, 1, "x")
+    other = Keyring(bytes(32))
+    with pytest.raises(InputError, match=f"those of the keyring {ring.id}, not of {other.id}"):
+        names.load(Path("own.json"), other)
+
+
+# ------------------------------------------------------------------------------------ completion, doctor
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_installed_where_the_shell_looks(run: Run, monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
+    for name, folder in {"XDG_DATA_HOME": "data", "XDG_CONFIG_HOME": "settings"}.items():
+        monkeypatch.setenv(name, str(Path(folder).absolute()))
+    monkeypatch.setenv("SHELL", f"/usr/bin/{shell}")
+    shown = run("completion", "--show").stdout
+    assert run("completion").exit_code == 0
+    (written,) = [path for path in Path().rglob("*treering*") if path.is_file()]
+    assert written.read_text().strip() == shown.strip()
+    assert "_TREERING_COMPLETE" in shown
+
+
+def test_completion_needs_a_shell(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHELL", "/usr/bin/tcsh")
+    fails(run("completion"), "name one of bash, zsh, fish")
+
+
+def test_the_shell_gets_its_answer() -> None:
+    words = {"COMP_WORDS": "treering keys na", "COMP_CWORD": "2", "_TREERING_COMPLETE": "bash_complete"}
+    code = "from treering_cli.start import treering; treering()"
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | words, capture_output=True, text=True)
+    assert done.stdout.split() == ["plain,name", "plain,names"]
+
+
+def test_the_doctor_looks_at_everything(run: Run, ring: Keyring) -> None:
+    Path("treering.toml").write_text("fpr = 1e-9\n")
+    result = run("doctor", "--quick", "--json")
+    found = {one["what"]: one for one in map(json.loads, result.stdout.splitlines())}
+    assert result.exit_code == 0
+    assert {"versions", "settings", "keyring", "cache", "devices", *doctor.EXTRAS} == set(found)
+    assert ring.id in found["keyring"]["says"]
+    assert "fpr" in found["settings"]["says"]
+
+
+def test_the_doctor_finds_what_is_wrong(run: Run, ring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("own.json").chmod(0o644)
+    monkeypatch.setitem(doctor.EXTRAS, "more", (("no_such_module",), "nothing"))
+    result = run("doctor", "--quick")
+    assert result.exit_code == 1
+    assert "problem   keyring" in result.stdout
+    assert "missing   more         nothing: pip install 'treering[more]' brings no_such_module" in result.stdout
+
+
+def test_the_doctor_marks_and_reads(model: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("treering.models.load", lambda name: model)
+    assert doctor._mark().state == doctor.GOOD

@@ -1,0 +1,98 @@
+"""Signatures by Ed25519 (RFC 8032): who said so, as far as one knows whose key it is.  Needs ``cryptography``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import files
+from ..errors import InputError, KeyringError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+_MOST = 1 << 20
+
+
+def _library() -> Any:
+    try:
+        from cryptography.hazmat.primitives.asymmetric import ed25519
+    except ImportError:
+        raise InputError("Signatures need a further package: pip install 'treering[evidence]'.") from None
+    return ed25519
+
+
+class Signer:
+    """A private key."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+
+    @classmethod
+    def new(cls) -> Signer:
+        """A fresh key."""
+        return cls(_library().Ed25519PrivateKey.generate())
+
+    @classmethod
+    def load(cls, path: Path) -> Signer:
+        """Read a PEM file (PKCS8, not encrypted) that its owner alone can read; raises ``KeyringError``."""
+        ed25519 = _library()
+        from cryptography.hazmat.primitives import serialization
+
+        with files.explained(path):
+            data, mode = files.read(path, _MOST), path.stat().st_mode
+        if os.name == "posix" and mode & 0o077:
+            raise KeyringError(f"Others can read the signing key {path}; run: chmod 600 {path}")
+        try:
+            key = serialization.load_pem_private_key(data, None)
+        except (ValueError, TypeError):
+            raise KeyringError(
+                f"{path} is no signing key: it is no PEM file of a private key without a password."
+            ) from None
+        if not isinstance(key, ed25519.Ed25519PrivateKey):
+            raise KeyringError(f"{path} is a key of another kind; signatures are by Ed25519.")
+        return cls(key)
+
+    def save(self, path: Path) -> None:
+        """Write a PEM file for its owner alone; raises ``InputError`` where there is one."""
+        from cryptography.hazmat.primitives import serialization as form
+
+        data = self._key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+        with files.explained(path):
+            files.make_folder(path.parent)
+            files.write(path, data, overwrite=False, private=True)
+
+    @classmethod
+    def create_or_load(cls, path: Path) -> tuple[Signer, bool]:
+        """The key in the file; where there is none, a fresh one is written, and the second value is True."""
+        if not path.exists():
+            with contextlib.suppress(InputError):  # another process was faster: then there is one to load
+                signer = cls.new()
+                signer.save(path)
+                return signer, True
+        return cls.load(path), False
+
+    @property
+    def public(self) -> str:
+        """The public key, 64 hexadecimal digits."""
+        data: bytes = self._key.public_key().public_bytes_raw()
+        return data.hex()
+
+    def sign(self, data: bytes) -> str:
+        """The signature, 128 hexadecimal digits."""
+        return self._key.sign(data).hex()
+
+
+def holds(public: str, signature: str, data: bytes) -> bool:
+    """Whether the owner of a public key signed these bytes."""
+    ed25519 = _library()
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        key = ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
+        key.verify(bytes.fromhex(signature), data)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
