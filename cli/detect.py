@@ -27,6 +27,7 @@ from .terminal import standard_input
 if TYPE_CHECKING:
     from treering.marks.keyring import Keyring
     from treering.reading import Detector
+    from treering.reading.clips import ClipDetector
     from treering.types import Detection
 
 NOT_MARKED = 1
@@ -40,6 +41,7 @@ LEAST = -38
 @keyring_option
 @model_options
 @reading_options
+@click.option("--clip", is_flag=True, help="Read each folder as one clip: its pictures, by name, are the frames.")
 @click.option("--exit-code", is_flag=True, help="Let the exit code say whether all pictures are marked; see above.")
 @json_option
 @click.pass_context
@@ -49,14 +51,16 @@ def command(
     keyring: Path | None,
     model: ModelChoice,
     reading: Reading,
+    clip: bool,
     exit_code: bool,
     as_json: bool,
 ) -> None:
-    """Read the mark of pictures: class or none, p-value, time.
+    """Read the mark of pictures and clips: class or none, p-value, time.
 
     The p-value is the probability that a picture made without this keyring looks marked as strongly, with all
     classes searched together. IMAGE is a file (PNG, JPEG, WebP, TIFF, BMP, ...) or - for standard input; `treering
-    verify` checks folders.
+    verify` checks folders. A clip (MP4, WebM, MOV, MKV, AVI; animated GIF, PNG, WebP) is read as a whole, from 16
+    of its frames; videos need PyAV: pip install 'treering[video]'.
 
     \b
     Exit codes:
@@ -76,7 +80,7 @@ def command(
     null), p_value, log10_p, p_keyring, pose, stages and the rest; or file and error.
     """
     with sentences(NoAnswer if exit_code else Failure):
-        reader = _load(keyring, model, reading)
+        reader = _load(keyring, model, reading, clip)
         results = _run(reader, images, as_json)
     ctx.exit(_code_of_marks(results) if exit_code else _code(results))
 
@@ -104,23 +108,44 @@ def _unassessed(results: Results) -> bool:
 class _Reader:
     """Reads pictures; the model is loaded for the first that is a picture."""
 
-    def __init__(self, keyring: Keyring, model: ModelChoice, reading: Reading) -> None:
-        self.keyring, self.model, self.reading = keyring, model, reading
+    def __init__(self, keyring: Keyring, model: ModelChoice, reading: Reading, folders: bool = False) -> None:
+        self.keyring, self.model, self.reading, self.folders = keyring, model, reading, folders
 
     @cached_property
     def detector(self) -> Detector:
         return detector(self.model.load(self.keyring.model), self.keyring, self.reading)
 
+    @cached_property
+    def clips(self) -> ClipDetector:
+        """What reads clips, by the same model."""
+        from treering.reading.clips import ClipDetector
+
+        return ClipDetector(self.detector.model, self.keyring, self.reading)
+
     def __call__(self, name: str) -> Detection:
         from treering.errors import ImageError
         from treering.pictures import images
 
+        if name != "-" and self._is_clip(Path(name)):
+            return self._clip(Path(name))
         if name != "-" and os.path.isdir(name):
             raise ImageError(f"{name} is a folder; check it with `treering verify {name}`.")
         source = _standard_input() if name == "-" else Path(name)
         label = "Standard input" if name == "-" else name
         picture = images.read(source, self.keyring.image_size, label, strict=self.reading.strict)
         return self.detector(picture.pixels[None], [picture.notes])[0]
+
+    def _is_clip(self, path: Path) -> bool:
+        from treering import clips
+
+        return (self.folders and path.is_dir()) or clips.is_clip(path)
+
+    def _clip(self, path: Path) -> Detection:
+        """A clip, of which a few frames are read."""
+        from treering import clips
+
+        clip = clips.read(path, self.keyring.image_size, strict=self.reading.strict)
+        return self.clips(clip.frames[None], [clip.notes])[0]
 
 
 def _standard_input() -> BinaryIO:
@@ -132,12 +157,12 @@ def _standard_input() -> BinaryIO:
         raise ImageError("Standard input is closed.") from None
 
 
-def _load(path: Path | None, model: ModelChoice, reading: Reading) -> _Reader:
+def _load(path: Path | None, model: ModelChoice, reading: Reading, folders: bool) -> _Reader:
     from treering.marks.keyring import Keyring
 
     keyring = Keyring.load(keyring_path(path))
     keyring.check_classes(reading.keys)  # before a model is loaded
-    return _Reader(keyring, model, reading)
+    return _Reader(keyring, model, reading, folders)
 
 
 def _run(reader: _Reader, names: Sequence[str], as_json: bool) -> list[Detection | None]:

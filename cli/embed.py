@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from treering.models import DEFAULT
-from treering.settings import Sampling
+from treering.settings import MOST_FRAMES, Sampling
 
 from .console import Failure, clear_line, emit, on_terminal, say, sentences, shown
 from .options import (
@@ -36,7 +36,7 @@ from .options import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from treering.batch import Gallery
+    from treering.batch import Film, Gallery
     from treering.marks.keyring import Keyring
     from treering.models import LatentModel
 
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 class Job:
     """What is asked for, apart from the model and the keyring.
 
-    ``keys``: classes, of which each picture carries one; None for pictures without a mark.
+    ``keys``: classes, of which each picture carries one; None for pictures without a mark.  ``frames``: of a clip;
+    None for pictures.
     """
 
     keys: Sequence[int] | None
@@ -53,6 +54,7 @@ class Job:
     count: int
     seed: int
     sampling: Sampling
+    frames: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Picture:
 
 
 Make = Callable[[Picture], "NDArray[Any]"]
-"""Makes one picture, uint8 ``[H, W, 3]``."""
+"""Makes one picture, uint8 ``[H, W, 3]``, or clip, ``[F, H, W, 3]``."""
 
 
 @click.command(short_help="Make pictures that carry the mark of a class.")
@@ -100,6 +102,14 @@ Make = Callable[[Picture], "NDArray[Any]"]
     help="How many pictures.",
 )
 @click.option(
+    "--frames",
+    type=click.IntRange(1, MOST_FRAMES),
+    metavar="N",
+    show_default="pictures, not a clip",
+    help="Make one clip of so many frames. --output is then its file, .mp4, .webm, .gif, .apng or .webp (clip.mp4 "
+    "unless named), or a folder for its frames as PNG files.",
+)
+@click.option(
     "--seed",
     type=Seed(),
     metavar="N",
@@ -131,6 +141,7 @@ def command(
     keys: Sequence[int] | None,
     prompts: tuple[str, ...],
     count: int | None,
+    frames: int | None,
     seed: int | None,
     output: Path,
     manifest: Path | None,
@@ -161,10 +172,13 @@ def command(
         count=_count(count, len(prompts)),
         seed=secrets.randbits(62) if seed is None else seed,
         sampling=sampling,
+        frames=frames,
     )
     with sentences(interrupted="Interrupted; every picture that was named is complete."):
         ring = _keyring(job, keyring)
-        gallery = _gallery(output, job.count, manifest, force)
+        gallery = (
+            _gallery(output, job.count, manifest, force) if frames is None else _film(output, job, manifest, force)
+        )
         make, pictures = _prepare(job, ring, model)
         _run(gallery, as_json, make, pictures)
 
@@ -196,7 +210,15 @@ def _gallery(output: Path, count: int, manifest: Path | None, force: bool) -> Ga
     return gallery
 
 
-def _tell_mended(gallery: Gallery) -> None:
+def _film(output: Path, job: Job, manifest: Path | None, force: bool) -> Film:
+    from treering.batch import Film
+
+    if job.count > 1 or manifest is not None:
+        raise click.UsageError("--frames makes one clip; leave out --manifest and a --count or prompts for more.")
+    return Film.plan(output, force)
+
+
+def _tell_mended(gallery: Gallery | Film) -> None:
     """What was mended is told once."""
     if gallery.manifest:
         for sentence in gallery.manifest.mended:
@@ -263,12 +285,16 @@ def _caption(job: Job, model: LatentModel, i: int) -> str:
 
 
 def _marked(job: Job, model: LatentModel, keyring: Keyring) -> Make:
-    from treering import writing
+    from treering import filming, writing
 
     keyring.check_fits(model)
     steps, guidance = job.sampling.steps, job.sampling.guidance
 
     def make(one: Picture) -> NDArray[Any]:
+        if job.frames is not None:
+            return filming.embed_clip(
+                model, keyring, one.key, one.prompt, job.frames, one.seed, steps, guidance, one.nonce
+            )
         return writing.embed(model, keyring, one.key, [one.prompt], one.seed, steps, guidance, one.nonce)[0]
 
     return make
@@ -276,12 +302,16 @@ def _marked(job: Job, model: LatentModel, keyring: Keyring) -> Make:
 
 def _unmarked(job: Job, model: LatentModel) -> Make:
     """Needs no keyring: nothing of it goes into the picture."""
-    from treering import writing
+    from treering import filming, writing
     from treering.marks.seeds import plain_noise
 
+    steps, guidance = job.sampling.steps, job.sampling.guidance
+
     def make(one: Picture) -> NDArray[Any]:
+        if job.frames is not None:
+            return filming.unmarked_clip(model, one.prompt, job.frames, one.seed, steps, guidance)
         noise = plain_noise(model.shape, one.seed)
-        return writing.generate(model, noise, [one.prompt], job.sampling.steps, job.sampling.guidance)[0]
+        return writing.generate(model, noise, [one.prompt], steps, guidance)[0]
 
     return make
 
@@ -289,7 +319,7 @@ def _unmarked(job: Job, model: LatentModel) -> Make:
 # Work
 
 
-def _run(gallery: Gallery, as_json: bool, make: Make, pictures: Sequence[Picture]) -> None:
+def _run(gallery: Gallery | Film, as_json: bool, make: Make, pictures: Sequence[Picture]) -> None:
     bar = click.progressbar(length=len(pictures), file=sys.stderr, width=30, show_pos=True)
     with bar if on_terminal() and len(pictures) > 1 else nullcontext() as progress:
         for file, picture in zip(gallery.files, pictures, strict=True):
@@ -301,7 +331,7 @@ def _run(gallery: Gallery, as_json: bool, make: Make, pictures: Sequence[Picture
                 progress.update(1)
 
 
-def _one(gallery: Gallery, make: Make, picture: Picture, file: Path) -> dict[str, Any]:
+def _one(gallery: Gallery | Film, make: Make, picture: Picture, file: Path) -> dict[str, Any]:
     started = time.perf_counter()
     file = gallery.add(make(picture), file, picture.key)
     record = {"file": str(file), "prompt": picture.prompt, "seconds": round(time.perf_counter() - started, 3)}

@@ -79,7 +79,7 @@ def command(
     reading: Reading,
     as_json: bool,
 ) -> None:
-    """Check all pictures in a folder and in the folders below it, or those that a manifest names.
+    """Check all pictures and clips in a folder and in the folders below it, or those that a manifest names.
 
     Prints how many pictures of which class were found and, where the true classes are known, the confusion matrix,
     accuracy and false positives with 95 % intervals (Wilson). A keyring.json in the folder is used only if you name
@@ -185,9 +185,10 @@ def _verify(
     items: Sequence[Item], keyring: Keyring, choice: ModelChoice, reading: Reading, output: Path, batch: int | None
 ) -> Summary:
     from treering.batch import verify
+    from treering.reading.clips import either
 
     model = choice.load(keyring.model)
-    read = detector(model, keyring, reading)
+    read = either(detector(model, keyring, reading))
     settings = _settings(keyring, model, choice, reading)
     with _bar(len(items)) as progress:
         return verify(

@@ -58,6 +58,14 @@ def embed_clip(
     return _by_frames(model, noise, prompt, steps, guidance)
 
 
+def unmarked_clip(
+    model: LatentModel, prompt: str, frames: int, seed: int, steps: int = STEPS, guidance: float = GUIDANCE
+) -> Frames:
+    """A clip of a picture model without a mark, which needs no keyring: uint8 ``[F, H, W, 3]``."""
+    noise = clips.unmarked(model.shape, seed, frames, clips.TURN)[0][None]
+    return _by_frames(model, noise, prompt, steps, guidance)
+
+
 def _by_frames(model: LatentModel, noise: Tensor, prompt: str, steps: int, guidance: float) -> Frames:
     """Noise ``[1, C, F, h, w]`` to frames, one at a time, so that memory does not grow with their number."""
     made = [writing.generate(model, one, [prompt], steps, guidance)[0] for one in noise.unbind(2)]

@@ -20,6 +20,9 @@ METHOD = "safeguarded"
 DTYPES = ("float32", "bfloat16", "float16")
 """Number types of the networks."""
 
+MOST_FRAMES = 4096
+"""Frames that a clip is made of at most."""
+
 STEPS, GUIDANCE = 20, 3.0
 """Sampler steps and guidance of embedding."""
 

@@ -1,5 +1,6 @@
 """Many pictures: which, with which labels, and a run that can be stopped at any moment."""
 
+from .film import Film
 from .gallery import Gallery, is_file
 from .items import FIGURE, RESULTS, SUMMARY, TABLE, UNKNOWN, Detect, Item, Label, Line
 from .journal import settings_id
@@ -17,6 +18,7 @@ __all__ = [
     "TABLE",
     "UNKNOWN",
     "Detect",
+    "Film",
     "Gallery",
     "Item",
     "Label",

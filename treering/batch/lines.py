@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import clips
 from ..errors import ImageError
 from ..pictures import images
 from ..types import Detection
@@ -32,18 +33,32 @@ class Loaded:
 def load(item: Item, size: tuple[int, int] | None = None, known: Container[str] = (), strict: bool = False) -> Loaded:
     """Read a file; decode it, to ``size`` (height, width), unless its digest is among the ``known``.
 
-    ``strict``: a damaged file is one that cannot be read.
+    ``strict``: a damaged file is one that cannot be read.  A clip is a picture of more axes: ``[K, H, W, 3]``.
     """
     digest = None
     try:
         if item.problem:
             raise ImageError(item.problem)
+        if clips.is_clip(item.path):
+            return _clip(item, size, known, strict)
         data = images.read_bytes(item.path, item.name)
         digest = images.digest(data)
         picture = None if digest in known else images.read(data, size, item.name, strict=strict)
     except ImageError as error:
         return Loaded(item, digest, error=str(error))
     return Loaded(item, digest, picture)
+
+
+def _clip(item: Item, size: tuple[int, int] | None, known: Container[str], strict: bool) -> Loaded:
+    """A clip: a few of its frames ``[K, H, W, 3]``; its digest is that of the whole file."""
+    digest = clips.digest(item.path, item.name)
+    if digest in known:
+        return Loaded(item, digest)
+    try:
+        clip = clips.read(item.path, size, name=item.name, strict=strict)
+    except ImageError as error:
+        return Loaded(item, digest, error=str(error))
+    return Loaded(item, digest, images.Picture(clip.frames, clip.notes))
 
 
 def lines(batch: Sequence[Loaded], detect: Detect, settings: str) -> list[Line]:

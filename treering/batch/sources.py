@@ -6,13 +6,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from .. import clips
 from ..errors import InputError
 from ..pictures import images
 from .items import FIGURE, RESULTS, Item
 
+_SUFFIXES = images.SUFFIXES | clips.SUFFIXES
+
 
 def find(folder: Path) -> list[Item]:
-    """All pictures in a folder and the folders in it, sorted by name, without labels.
+    """All pictures and clips in a folder and the folders in it, sorted by name, without labels.
 
     Hidden files and folders are left out, and so is the figure of an earlier verification.  Links to
     folders are followed, but no folder is looked into twice.  A folder in it that cannot be read is an item
@@ -39,7 +42,7 @@ def _items(top: Path) -> Iterator[Item]:
             path = Path(entry.path)
             if os.path.isdir(path):
                 (links if entry.is_symlink() else own).append(path)
-            elif path.suffix.lower() in images.SUFFIXES and not _is_own_figure(path):
+            elif path.suffix.lower() in _SUFFIXES and not _is_own_figure(path):
                 yield Item(path, path.relative_to(top).as_posix())
 
 

@@ -9,7 +9,19 @@ from __future__ import annotations
 
 from .keep import even
 from .kinds import FOLDER, SUFFIXES, WRITTEN, is_clip, kind_of
-from .read import Clip, read
+from .read import Clip, digest, read
 from .write import check_target, write
 
-__all__ = ["FOLDER", "SUFFIXES", "WRITTEN", "Clip", "check_target", "even", "is_clip", "kind_of", "read", "write"]
+__all__ = [
+    "FOLDER",
+    "SUFFIXES",
+    "WRITTEN",
+    "Clip",
+    "check_target",
+    "digest",
+    "even",
+    "is_clip",
+    "kind_of",
+    "read",
+    "write",
+]

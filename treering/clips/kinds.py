@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from pathlib import Path
 from typing import Literal
@@ -86,9 +85,7 @@ def _has_control(head: bytes) -> bool:
 def _head(path: Path) -> bytes:
     """The first bytes of a regular file; nothing of what is not there or is no file."""
     try:
-        if not os.path.isfile(path):
-            return b""
-        with path.open("rb") as file:
+        with sources.opened(path, str(path)) as file:
             return file.read(_HEAD)
-    except (OSError, ValueError):
+    except (ImageError, OSError):
         return b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import ImageError
-from ..pictures import fit, images
+from ..pictures import fit, images, sources
 from ..pictures.read import DAMAGED
 from . import limits
 from .keep import even
@@ -67,6 +68,18 @@ def read(
         raise ImageError(f"{name} is damaged: {clip.notes[0].removeprefix(f'{DAMAGED}: ')}")
     frames = fitted(clip.frames, size, clip.notes, name)
     return Clip(frames, clip.total, clip.rate, tuple(dict.fromkeys(clip.notes)))
+
+
+def digest(path: Path, name: str | None = None) -> str:
+    """SHA-256 of a file's bytes, read piece by piece, as 64 hexadecimal digits; raises ``ImageError``."""
+    found = hashlib.sha256()
+    with sources.opened(path, name or str(path)) as file:
+        try:
+            while piece := file.read(1 << 20):
+                found.update(piece)
+        except OSError as error:
+            raise ImageError(f"{name or path} cannot be read: {error.strerror or error}.") from error
+    return found.hexdigest()
 
 
 @dataclass

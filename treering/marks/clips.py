@@ -21,6 +21,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..settings import MOST_FRAMES
 from . import fourier
 from .seeds import plain_noise
 
@@ -37,9 +38,6 @@ SHARE = 0.5
 
 TURN = 6.0
 """Degrees that the noise of a picture model turns from frame to frame."""
-
-MOST = 4096
-"""Frames of a latent."""
 
 
 def independent(shape: Shape, frames: int, seed: int) -> tuple[Tensor, float]:
@@ -66,8 +64,8 @@ def turning(shape: Shape, frames: int, seed: int, degrees: float = TURN) -> tupl
 
 
 def _check(frames: int) -> None:
-    if not 1 <= frames <= MOST:
-        raise InputError(f"A clip has 1 to {MOST} frames.")
+    if not 1 <= frames <= MOST_FRAMES:
+        raise InputError(f"A clip has 1 to {MOST_FRAMES} frames.")
 
 
 def imprint(plain: Tensor, natural: float, cells: Cells, values: Complexes, share: float = SHARE) -> Tensor:

@@ -12,27 +12,25 @@ Borders and poses are of the clip: decided on one frame or a few, undone in all 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..clips import keep
 from ..errors import InputError
 from ..inversion import DecoderInversion
 from ..marks.keyring import Keyring
 from ..models import LatentModel
-from ..pictures.borders import trim
 from ..settings import Reading as Settings
 from ..types import Detection
 from .affine import Floats
 from .detector import Detector
 from .plan import EFFORTS
 from .record import Finding, Reading
-from .stages import Stage, Trimmed
-from .tools import ENCODER, Noise, Tools
+from .stages import Stage
+from .tools import ENCODER, Noise, Tools, Undone
 
 Frames = NDArray[np.uint8]
 
@@ -87,14 +85,26 @@ class ClipTools(Tools):
         reading.take_over(parts)
         return _mean([part.noises[method, steps] for part in parts])
 
-    def undone(self, reading: Reading, pose: Floats, steps: int, zoom: float = 1.0) -> Noise:
-        """Mean noise of a few frames in which a pose ``[2, 3]`` was undone in pixels."""
+    def undo(self, reading: Reading, pose: Floats, zoom: float = 1.0) -> Undone:
+        """A few frames in which a pose ``[2, 3]`` is undone in pixels."""
         if not isinstance(reading, ClipReading):
-            return super().undone(reading, pose, steps, zoom)
-        parts = reading.some(FEW)
-        noise = _mean([super(ClipTools, self).undone(part, pose, steps, zoom) for part in parts])
-        reading.take_over(parts)
-        return noise
+            return super().undo(reading, pose, zoom)
+        undone = tuple(super(ClipTools, self).undo(part, pose, zoom) for part in reading.some(FEW))
+        reading.take_over(reading.some(FEW))
+        return UndoneClip(undone[0].latent, np.any([one.shown for one in undone], 0), undone)
+
+    def undone(self, reading: Reading, undone: Undone, steps: int) -> Noise:
+        """The mean noise of such frames."""
+        if not isinstance(undone, UndoneClip):
+            return super().undone(reading, undone, steps)
+        return _mean([super(ClipTools, self).undone(reading, one, steps) for one in undone.parts])
+
+
+@dataclass(frozen=True, eq=False)
+class UndoneClip(Undone):
+    """Frames of a clip in which a pose was undone; ``parts``: each of them."""
+
+    parts: tuple[Undone, ...] = ()
 
 
 def _mean(noises: Sequence[Noise]) -> Noise:
@@ -121,48 +131,31 @@ class Some:
         return Finding(evidence.match.log10_p, evidence.log10_keyring, evidence.match)
 
 
-@dataclass(frozen=True)
-class Within:
-    """What is left of a clip when borders of one colour go: a letterbox.  The boxes share the stage's budget."""
-
-    name: str
-    share: float
-    steps: int
-
-    def run(self, reading: Reading, tools: Tools) -> Finding | None:
-        """Read every box."""
-        boxes = trim(reading.picture)[:2]
-        if not isinstance(reading, ClipReading) or not isinstance(tools, ClipTools) or not boxes:
-            return None
-        found = [self._box(reading, tools, box, len(boxes)) for box in boxes]
-        best = min(found, key=lambda one: (one.log10_class, one.log10_keyring))
-        return replace(best, log10_keyring=min(one.log10_keyring for one in found), tried=len(found))
-
-    def _box(self, reading: ClipReading, tools: ClipTools, box: tuple[int, int, int, int], count: int) -> Finding:
-        within = tools.clip(np.stack([_inside(part.picture, box, tools.size) for part in reading.some(FEW)]))
-        noise = tools.noise(within, ENCODER, self.steps)
-        reading.take_over([within])
-        evidence, less = tools.values.read(noise), np.log10(count)
-        by_class, by_keyring = (min(0.0, p + less) for p in (evidence.match.log10_p, evidence.log10_keyring))
-        return Finding(by_class, by_keyring, evidence.match, box=box)
-
-
-def _inside(frame: Frames, box: tuple[int, int, int, int], size: tuple[int, int]) -> Frames:
-    top, left, bottom, right = box
-    inside = Image.fromarray(frame).resize(size[::-1], Image.Resampling.LANCZOS, (left, top, right, bottom))
-    return np.asarray(inside)
-
-
 def stages(way: str) -> tuple[Stage, ...]:
     """The stages of an effort, for clips: those of pictures, with a look at a few frames before the first."""
-    plan = [Within(one.name, one.share, one.steps) if isinstance(one, Trimmed) else one for one in EFFORTS[way]]
+    plan = EFFORTS[way]
     if way not in _STEPS:
-        return tuple(plan)
+        return plan
     half = plan[0].share / 2
     return (Some("a few frames", half, _STEPS[way]), replace(plan[0], share=half), *plan[1:])  # type: ignore[type-var]
 
 
 _STEPS = {"fast": 2, "normal": 2, "max": 2}
+"""Steps of that look, by effort."""
+
+
+def either(detector: Detector) -> Callable[[Frames, Sequence[Sequence[str]]], list[Detection]]:
+    """What reads pictures ``[B, H, W, 3]`` by this detector, and clips ``[B, K, H, W, 3]`` with the same settings."""
+    kept: list[ClipDetector] = []
+
+    def read(pixels: Frames, notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
+        if np.ndim(pixels) != 5:
+            return detector(pixels, notes)
+        if not kept:
+            kept.append(ClipDetector(detector.model, detector.keyring, detector.settings, every=detector.every))
+        return kept[0](pixels, notes)
+
+    return read
 
 
 class ClipDetector(Detector):
@@ -179,7 +172,7 @@ class ClipDetector(Detector):
         settings: Settings | None = None,
         *,
         method: str | DecoderInversion | None = None,
-        every: bool = False,
+        every: bool | None = None,
         **changes: object,
     ) -> None:
         super().__init__(model, keyring, settings, method=method, every=every, **changes)

@@ -1,4 +1,4 @@
-"""Clips that a video model makes as a whole: all frames of a window go through its autoencoder and its sampler together.
+"""Clips that a video model makes as a whole: all frames of a window go through its networks together.
 
 The mean over the latent's frames is what is read, as for clips frame by frame (:mod:`.clips`).  Where the autoencoder
 joins frames (a causal one takes the first alone and then so many at a time), a clip that was trimmed or re-timed falls
@@ -29,7 +29,7 @@ from .affine import Floats
 from .clips import ClipDetector, ClipReading, ClipTools, Frames
 from .record import Finding, Reading
 from .stages import Given, Posed, Stage
-from .tools import ENCODER, Noise, Tools
+from .tools import ENCODER, Noise, Tools, Undone
 
 SPEEDS = (1.0, 4 / 5, 5 / 4, 1 / 2, 2.0)
 """Frames of the clip as made for one of the clip as given: 24 to 30 frames a second and back, doubled, halved."""
@@ -125,13 +125,25 @@ class WholeTools(ClipTools):
         evaluations = 1 if said.scheme == "naive" else 8
         return model.recover(latent, said.prompt, steps, said.guidance, evaluations, **self.planes.call)
 
-    def undone(self, reading: Reading, pose: Floats, steps: int, zoom: float = 1.0) -> Noise:
-        """The mean noise of a clip in which a pose ``[2, 3]`` was undone in pixels; a video model has one size."""
+    def undo(self, reading: Reading, pose: Floats, zoom: float = 1.0) -> Undone:
+        """A clip in which a pose ``[2, 3]`` is undone in pixels; a video model has one size, so that zoom is 1."""
         cell, done = self.planes.factor, [undo_affine(frame, pose, self.size) for frame in _frames(reading)]
         frames, covered = np.stack([pixels for pixels, _ in done]), done[0][1]
-        noise = self.recovered(reading, frames, steps)
-        shown = covered.reshape(noise.shape[1], cell, noise.shape[2], cell).mean((1, 3)) > 0.5
-        return np.where(shown & ~flat(frames[0], cell), noise, np.float32(0))
+        shown = covered.reshape(self.planes.shape[1], cell, self.planes.shape[2], cell).mean((1, 3)) > 0.5
+        return UndoneWhole(torch.empty(0), shown & ~flat(frames[0], cell), frames)
+
+    def undone(self, reading: Reading, undone: Undone, steps: int) -> Noise:
+        """The mean noise of such a clip."""
+        if not isinstance(undone, UndoneWhole):
+            raise TypeError("A clip of a video model is undone as a whole.")
+        return np.where(undone.shown, self.recovered(reading, undone.frames, steps), np.float32(0))
+
+
+@dataclass(frozen=True, eq=False)
+class UndoneWhole(Undone):
+    """A clip in which a pose was undone: its frames ``[K, H, W, 3]``."""
+
+    frames: Frames
 
 
 def _frames(reading: Reading) -> Frames:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from scipy import special
 from torch import Tensor
 
 from ... import clips as files
+from ...clips.read import FRAMES as MOST
+from ...clips.read import fitted
 from ...filming import embed_clip
 from ...marks import clips, fourier
 from ...marks.keyring import Keyring
@@ -178,8 +181,11 @@ def _likeness(found: Sequence[Frames]) -> float:
 
 def survival(model: LatentModel, keyring: Keyring, output: Path, count: int, note: Note) -> str:
     """Clips named of ``count``, and p, after everything that :data:`ATTACKS` has."""
-    detect, header = ClipDetector(model, keyring), ("what was done", "named", "95 % interval", "median log10 p", "worst", "s")
-    made = [_kept(output / "clips" / f"long-{seed}.apng", lambda seed=seed: _long(model, keyring, seed)) for seed in range(count)]  # type: ignore[misc]
+    detect = ClipDetector(model, keyring)
+    header = ("what was done", "named", "95 % interval", "median log10 p", "worst", "s")
+    made = [
+        _kept(output / "clips" / f"long-{seed}.apng", partial(_long, model, keyring, seed)) for seed in range(count)
+    ]
     rows = list[list[str]]()
     for name, attack in ATTACKS.items():
         found = [_read(detect, attack(one)) for one in made]
@@ -201,9 +207,5 @@ def _long(model: LatentModel, keyring: Keyring, seed: int) -> Frames:
 
 def _read(detect: ClipDetector, frames: Frames) -> Any:
     """As ``detect`` reads a file: a few frames, brought to the model's size."""
-    from ...clips.read import FRAMES as MOST
-    from ...clips.read import Raw, fitted
-
-    chosen = files.even(len(frames), MOST)
-    raw = Raw([frames[i] for i in chosen], len(frames), None, [])
-    return detect(fitted(raw.frames, detect.keyring.image_size, raw.notes, "clip")[None])[0]
+    chosen = [frames[i] for i in files.even(len(frames), MOST)]
+    return detect(fitted(chosen, detect.keyring.image_size, [], "clip")[None])[0]
