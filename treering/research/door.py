@@ -39,6 +39,7 @@ _WITHOUT_MODEL = {
     "pictures": set[str](),
     "kills": set[str](),
     "families": set[str](),
+    "chunks": set[str](),
     "sizes": {"device"},
 }
 """Studies that bring what they measure along, and what they let choose."""
@@ -146,7 +147,7 @@ def _study(request: Request, listener: Listener) -> Result:
     study: Callable[..., Any] = getattr(import_module(f"{__package__}.studies.{request.name}"), request.name)
     if request.name not in _WITHOUT_MODEL:
         table = study(*_marked(request.networks), folder, count, listener.note)
-    elif request.name == "families":
+    elif request.name in ("families", "chunks"):
         table = study(folder, count, listener.note)
     elif request.name == "sizes":
         table = study(folder, request.networks.device, count, listener.note)

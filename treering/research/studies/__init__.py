@@ -21,5 +21,7 @@ STUDIES = {
     "sizes": (1, "decoder inversion at the sizes of published models, with random weights"),
     "families": (1, "the pipeline adapter on every family at hand: errors, evidence, seconds"),
     "samplers": (6, "which samplers keep a mark, and which a watermarked pipeline refuses"),
+    "clips": (4, "clips: how a mark is written over frames, and what codecs, lost frames and cuts leave of it"),
+    "chunks": (4, "decoder inversion of a clip in chunks: memory by the number of frames, beside gradients"),
 }
 """Every study, how many pictures (or calls) it takes unless told otherwise, and what it measures."""

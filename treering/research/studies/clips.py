@@ -20,7 +20,8 @@ from ... import clips as files
 from ...clips.read import FRAMES as MOST
 from ...clips.read import fitted
 from ...filming import embed_clip
-from ...marks import clips, fourier
+from ...marks import clips as over_frames
+from ...marks import fourier
 from ...marks.keyring import Keyring
 from ...models import LatentModel
 from ...pictures import images
@@ -39,7 +40,7 @@ SPEEDS = (1 / 2, 2 / 3, 3 / 4, 4 / 5, 1.0, 5 / 4, 4 / 3, 3 / 2, 2.0)
 """Speeds that are tried where every frame has a mark of its own."""
 
 
-def clips_study(model: LatentModel, output: Path, count: int, note: Note) -> str:
+def clips(model: LatentModel, _: Keyring, output: Path, count: int, note: Note) -> str:
     """Both tables."""
     keyring = Keyring.for_model(model).with_secret(SECRET)
     first = schemes(model, keyring, output, max(1, count // 2), note)
@@ -60,8 +61,8 @@ class Scheme:
     def noise(self, keyring: Keyring, seed: int, key: int = KEY) -> Tensor:
         """Noise of a clip ``[C, F, h, w]``."""
         if self.share is not None:
-            return clips.noise(keyring, key, seed, FRAMES, share=self.share, turn=self.turn)[0]
-        plain = clips.unmarked(keyring.shape, seed, FRAMES, self.turn)[0].transpose(0, 1)
+            return over_frames.noise(keyring, key, seed, FRAMES, share=self.share, turn=self.turn)[0]
+        plain = over_frames.unmarked(keyring.shape, seed, FRAMES, self.turn)[0].transpose(0, 1)
         values = torch.from_numpy(keyring.values(own_marks(key)))
         return fourier.imprint(plain, keyring.cells(), values).transpose(0, 1)
 
@@ -72,9 +73,9 @@ def own_marks(key: int) -> list[int]:
 
 
 SCHEMES = {
-    "frames alike, share of the mean": Scheme(clips.TURN, 0.0),
-    "frames alike, the same mark": Scheme(clips.TURN, 1.0),
-    "frames alike, a mark for each frame": Scheme(clips.TURN, None),
+    "frames alike, share of the mean": Scheme(over_frames.TURN, 0.0),
+    "frames alike, the same mark": Scheme(over_frames.TURN, 1.0),
+    "frames alike, a mark for each frame": Scheme(over_frames.TURN, None),
     "independent, share of the mean (1/8)": Scheme(None, 0.0),
     "independent, share 1/4": Scheme(None, 0.25),
     "independent, share 1/2": Scheme(None, 0.5),
