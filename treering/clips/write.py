@@ -102,7 +102,9 @@ def _video(frames: Frames, suffix: str, rate: float, crf: int | None) -> bytes:
         stream.codec_context.thread_count = 1  # the same bytes on every machine
         stream.options = options | ({} if crf is None else {"crf": str(crf)})
         for frame in frames:
-            container.mux(stream.encode(library.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+            picture = library.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            # Converted here: left to the encoder, the same frames give other bytes now and then.
+            container.mux(stream.encode(picture.reformat(format="yuv420p")))
         container.mux(stream.encode(None))
     return buffer.getvalue()
 
