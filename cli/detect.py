@@ -13,6 +13,7 @@ import click
 from treering.settings import Reading
 
 from .console import FAILED, SOME_FAILED, Failure, NoAnswer, complain, emit, p_text, sentences, shown, tell
+from .evidence import Signing, evidence_options
 from .options import (
     ModelChoice,
     detector,
@@ -43,6 +44,7 @@ LEAST = -38
 @reading_options
 @click.option("--clip", is_flag=True, help="Read each folder as one clip: its pictures, by name, are the frames.")
 @click.option("--exit-code", is_flag=True, help="Let the exit code say whether all pictures are marked; see above.")
+@evidence_options
 @json_option
 @click.pass_context
 def command(
@@ -53,6 +55,7 @@ def command(
     reading: Reading,
     clip: bool,
     exit_code: bool,
+    evidence: Signing | None,
     as_json: bool,
 ) -> None:
     """Read the mark of pictures and clips: class or none, p-value, time.
@@ -80,7 +83,9 @@ def command(
     null), p_value, log10_p, p_keyring, pose, stages and the rest; or file and error.
     """
     with sentences(NoAnswer if exit_code else Failure):
-        reader = _load(keyring, model, reading, clip)
+        if evidence:
+            evidence.check(images)
+        reader = _load(keyring, model, reading, evidence, clip)
         results = _run(reader, images, as_json)
     ctx.exit(_code_of_marks(results) if exit_code else _code(results))
 
@@ -108,8 +113,11 @@ def _unassessed(results: Results) -> bool:
 class _Reader:
     """Reads pictures; the model is loaded for the first that is a picture."""
 
-    def __init__(self, keyring: Keyring, model: ModelChoice, reading: Reading, folders: bool = False) -> None:
-        self.keyring, self.model, self.reading, self.folders = keyring, model, reading, folders
+    def __init__(
+        self, keyring: Keyring, model: ModelChoice, reading: Reading, evidence: Signing | None, folders: bool
+    ) -> None:
+        self.keyring, self.model, self.reading = keyring, model, reading
+        self.evidence, self.folders = evidence, folders
 
     @cached_property
     def detector(self) -> Detector:
@@ -133,6 +141,8 @@ class _Reader:
         source = _standard_input() if name == "-" else Path(name)
         label = "Standard input" if name == "-" else name
         picture = images.read(source, self.keyring.image_size, label, strict=self.reading.strict)
+        if self.evidence:
+            return self.evidence.write(self.detector, picture, Path(name))
         return self.detector(picture.pixels[None], [picture.notes])[0]
 
     def _is_clip(self, path: Path) -> bool:
@@ -143,7 +153,10 @@ class _Reader:
     def _clip(self, path: Path) -> Detection:
         """A clip, of which a few frames are read."""
         from treering import clips
+        from treering.errors import ImageError
 
+        if self.evidence:
+            raise ImageError(f"{path} is a clip; evidence is written for pictures alone.")
         clip = clips.read(path, self.keyring.image_size, strict=self.reading.strict)
         return self.clips(clip.frames[None], [clip.notes])[0]
 
@@ -157,12 +170,12 @@ def _standard_input() -> BinaryIO:
         raise ImageError("Standard input is closed.") from None
 
 
-def _load(path: Path | None, model: ModelChoice, reading: Reading, folders: bool) -> _Reader:
+def _load(path: Path | None, model: ModelChoice, reading: Reading, evidence: Signing | None, folders: bool) -> _Reader:
     from treering.marks.keyring import Keyring
 
     keyring = Keyring.load(keyring_path(path))
     keyring.check_classes(reading.keys)  # before a model is loaded
-    return _Reader(keyring, model, reading, folders)
+    return _Reader(keyring, model, reading, evidence, folders)
 
 
 def _run(reader: _Reader, names: Sequence[str], as_json: bool) -> list[Detection | None]:

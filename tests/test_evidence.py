@@ -286,3 +286,15 @@ def test_options_that_need_each_other(run: Run) -> None:
     assert run("check", "e.json", "p.png", "--repeat").exit_code == 2
     result = run("check", "e.json", "p.png")
     assert (result.exit_code, result.stdout) == (1, "")
+
+
+def test_the_expert_pays_for_more_than_the_largest_plan_tries() -> None:
+    from treering.reading.lattice import wide
+    from treering.reading.plan import EFFORTS
+    from treering.reading.stages import BESIDE, Again, Posed
+
+    searches = [stage for stage in EFFORTS["max"] if isinstance(stage, Posed | Again)]
+    tried = sum(wide(stage.smallest, stage.largest, 1.0).count * len(BESIDE) for stage in searches)
+    assert len(searches) >= 2
+    assert tried + 1000 < checks.POSES  # pictures as given and boxes among them
+    assert tried > checks.POSES / 100  # else the bound is idle

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..marks.keyring import Keyring
 from ..settings import Reading
-from ..types import Detection
+from ..types import Detection, Match
 from . import canonical
 from .signing import Signer, holds
 
@@ -54,7 +54,8 @@ class Statement:
         as the signer says.
         """
         searched = len(keyring.searched(settings.keys)) * keyring.nonces
-        test = {"share": share, "tests": searched, "z": detection.z, "log10_p": detection.log10_p}
+        z = best(keyring, settings, values).z
+        test = {"share": share, "tests": searched, "z": z, "log10_p": detection.log10_p}
         answer = {name: value for name, value in detection.as_dict().items() if name != "seconds"}
         return cls(
             {
@@ -139,6 +140,17 @@ class Evidence:
     def save(self, path: Path, overwrite: bool = False) -> None:
         """Write the file; raises ``InputError``."""
         canonical.write(path, self.as_dict(), overwrite=overwrite)
+
+
+def best(keyring: Keyring, settings: Reading, values: Complexes) -> Match:
+    """The best class of recovered values ``[N]``; raises ``InputError`` where they are of another number."""
+    import torch
+
+    cells = keyring.cells()
+    if len(values) != len(cells.index):
+        raise InputError("The evidence has another number of values than the keyring has points.")
+    marks = keyring.marks(settings.keys, cells=cells)
+    return keyring.pattern.match(torch.from_numpy(values)[None], cells, marks)[0]
 
 
 def _bytes(statement: Statement) -> bytes:

@@ -107,6 +107,13 @@ class Detector:
             results += self._detect(pictures[i : i + rows], notes[i : i + rows])
         return results
 
+    def examine(self, picture: NDArray[np.uint8], notes: Sequence[str] = ()) -> tuple[Detection, Done]:
+        """As a call, of one picture uint8 ``[H, W, 3]``, with the stage that decided on the class: for evidence."""
+        reading, started = self.tools.reading(picture), time.perf_counter()
+        found = self._run(reading)
+        seconds = round(time.perf_counter() - started, 3)
+        return self._result(reading, found, seconds, tuple(notes)), (found or _NOTHING).by_class
+
     def _detect(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]]) -> list[Detection]:
         started = time.perf_counter()
         readings = [self.tools.reading(picture) for picture in pictures]
@@ -122,10 +129,14 @@ class Detector:
 
     def _one(self, reading: Reading, before: float, notes: tuple[str, ...]) -> Detection:
         started = time.perf_counter()
-        if why := one_colour(reading):
-            return self._result(reading, _NOTHING, round(before, 3), notes, why)
-        found = plans.run(self.stages, reading, self.tools, self.settings.fpr, self.every)
+        found = self._run(reading)
         return self._result(reading, found, round(before + time.perf_counter() - started, 3), notes)
+
+    def _run(self, reading: Reading) -> Outcome | None:
+        """All stages; None where there is nothing to read."""
+        if one_colour(reading):
+            return None
+        return plans.run(self.stages, reading, self.tools, self.settings.fpr, self.every)
 
     def _answer(self, reading: Reading, found: Outcome) -> tuple[Answer, str | None]:
         limit = math.log10(self.settings.fpr)
@@ -136,10 +147,9 @@ class Detector:
         why = failure(reading)
         return (Answer.NOT_ASSESSABLE, why) if why else (Answer.NONE, None)
 
-    def _result(
-        self, reading: Reading, found: Outcome, seconds: float, notes: tuple[str, ...], flat: str | None = None
-    ) -> Detection:
-        answer, why = (Answer.NOT_ASSESSABLE, flat) if flat else self._answer(reading, found)
+    def _result(self, reading: Reading, outcome: Outcome | None, seconds: float, notes: tuple[str, ...]) -> Detection:
+        found = outcome or _NOTHING
+        answer, why = self._answer(reading, found) if outcome else (Answer.NOT_ASSESSABLE, one_colour(reading))
         decided = found.by_keyring if answer is Answer.KEYRING else found.by_class
         match = found.by_class.finding.match or Match(0, 0.0, 0.0, 0.0)
         return Detection(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -35,10 +35,14 @@ Noise = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Evidence:
-    """log10 p of the best class, corrected for all searched; of the synchronisation part (None without one)."""
+    """log10 p of the best class, corrected for all searched; of the synchronisation part (None without one).
+
+    ``values``: the coefficients that were read, complex ``[N]``, in the order of the keyring's points.
+    """
 
     match: Match
     log10_sync: float | None
+    values: Complexes | None = field(default=None, repr=False, compare=False)
 
     @property
     def log10_keyring(self) -> float:
@@ -127,7 +131,7 @@ class Values:
     def read(self, noise: Noise, pose: Floats | None = None) -> Evidence:
         """The best class and the synchronisation part of a noise ``[C, h, w]``, as given or in a pose ``[2, 3]``."""
         found = self._coefficients(noise, pose)
-        return Evidence(self.match(found), self._sync(found) if self.synchronised else None)
+        return Evidence(self.match(found), self._sync(found) if self.synchronised else None, found)
 
     def match(self, found: Complexes) -> Match:
         """The best mark of a reading, coefficients complex ``[N]``, corrected for all that are searched."""

@@ -24,7 +24,7 @@ class Finding:
     ``log10_class``: of the best class, by class values alone.  ``log10_keyring``: of any mark of the keyring.
     ``match``: the best class.  ``pose``: the pose that the class was read in, None as given.  ``box``: (top, left,
     bottom, right) of what was left of the picture when its borders were trimmed.  ``tried``: poses and shifts that
-    could have been tried.
+    could have been tried.  ``values``: the coefficients that the class was read from, complex ``[N]``.
     """
 
     log10_class: float = NOTHING
@@ -33,6 +33,7 @@ class Finding:
     pose: Candidate | None = None
     box: tuple[int, int, int, int] | None = None
     tried: int = 1
+    values: NDArray[np.complex128] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -175,9 +175,9 @@ class Posed:
         seen = Confirmer(tools, template, reading, self.steps).best(candidates) if candidates else None
         if seen is None:
             return Finding(tried=tried)
-        match = tools.values.read(seen.noise, seen.pose.within).match
-        told = replace(match, key=mark[0], nonce=mark[1], z=seen.pose.z, log10_p=min(seen.level, 0.0))
-        return Finding(told.log10_p, told.log10_p, told, seen.pose, tried=tried)
+        read = tools.values.read(seen.noise, seen.pose.within)
+        told = replace(read.match, key=mark[0], nonce=mark[1], z=seen.pose.z, log10_p=min(seen.level, 0.0))
+        return Finding(told.log10_p, told.log10_p, told, seen.pose, tried=tried, values=read.values)
 
 
 @dataclass(frozen=True)
@@ -289,13 +289,13 @@ def _hope(reading: Reading, most: float) -> bool:
 
 
 def _finding(evidence: Evidence) -> Finding:
-    return Finding(evidence.match.log10_p, evidence.log10_keyring, evidence.match)
+    return Finding(evidence.match.log10_p, evidence.log10_keyring, evidence.match, values=evidence.values)
 
 
 def _posed(evidence: Evidence, log10_sync: float, pose: Candidate, tried: int) -> Finding:
     """The class as it is, as the pose was chosen without it; the synchronisation part corrected for all poses."""
     match = evidence.match
-    return Finding(match.log10_p, fisher(log10_sync, match.log10_p), match, pose, tried=tried)
+    return Finding(match.log10_p, fisher(log10_sync, match.log10_p), match, pose, tried=tried, values=evidence.values)
 
 
 def _weighted(finding: Finding, share: float) -> Finding:
