@@ -307,7 +307,7 @@ def test_a_video_model_reads_clips_of_any_length(video):
 
 
 def test_a_watermarked_video_pipeline_takes_a_keyring_for_frames(video):
-    _, ring, pipe, call = video
+    _, ring, pipe, _call = video
     seen = []
     try:
         marked.watermarked(pipe, ring, 3)
