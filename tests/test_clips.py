@@ -289,8 +289,10 @@ def video():
 def test_a_mark_in_the_noise_of_a_video_model_is_recovered(video):
     model, ring, _, call = video
     noise = over_frames.noise(ring, 3, 1, model.layout((64, 64), 9).shape[1])
-    latent = model.sample(noise, "word1", 4, 1.0, num_frames=9, height=64, width=64, **call)
-    again = model.recover(latent, "word1", 4, 1.0, 8, num_frames=9, height=64, width=64, **call)
+    latent = model.sample(noise, "word1", steps=4, guidance=1.0, num_frames=9, height=64, width=64, **call)
+    again = model.recover(
+        latent, "word1", steps=4, guidance=1.0, evaluations=8, num_frames=9, height=64, width=64, **call
+    )
     for kept in (again, again[:, :, 1:], again[:, :, ::2], again[:, :, [0, 0, 2]]):  # trimmed, dropped, doubled
         found = ring.match(kept.double().mean(2).float())[0]
         assert (found.key, found.log10_p < -6) == (3, True)

@@ -51,7 +51,7 @@ def embed_clip(
     if isinstance(model, PipelineModel):
         noise = _of_pipeline(model, keyring, key, frames, seed, nonce, share)
         asked = model.layout(keyring.image_size, frames).asked
-        latent = model.sample(noise, prompt, steps, guidance, **asked, **call)
+        latent = model.sample(noise, prompt, steps=steps, guidance=guidance, **asked, **call)
         return _bytes(model.decode(latent)[0])
     keyring.check_fits(model)
     noise = _noise(keyring, key, frames, seed, nonce, share, turn)

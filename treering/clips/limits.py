@@ -16,6 +16,9 @@ MAX_DECODED = 1 << 31
 MAX_PACKETS = 1 << 17
 """Packets of a video's stream that are looked at, whether or not they hold frames."""
 
+MAX_BYTES = 1 << 32
+"""A video of more bytes is refused: what is in it besides pictures is passed over byte by byte."""
+
 MAX_FOLDER = 1 << 17
 """Files of a folder of frames."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ def read(path: Path, name: str, most: int, together: bool) -> Raw:
 def _opened(library: Any, path: Path, name: str) -> Iterator[Any]:
     """The container; the file is handed over open, so that its name cannot mean anything else."""
     with sources.opened(path, name) as file:
+        if os.fstat(file.fileno()).st_size > limits.MAX_BYTES:
+            raise ImageError(f"{name} is larger than {limits.MAX_BYTES} bytes, so it is not read.")
         try:
             container = library.open(file, "r", options=dict(_OPTIONS), metadata_errors="replace")
         except Exception as error:  # of FFmpeg, of many kinds

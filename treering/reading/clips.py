@@ -183,13 +183,15 @@ class ClipDetector(Detector):
         """What is done to a clip, cheap first."""
         return stages(self.settings.way)
 
-    def __call__(self, clips: Frames, notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
-        """One result a clip; ``notes``: what to say beside each."""
+    def __call__(self, pictures: Frames, notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
+        """One result a clip ``[K, H, W, 3]``; ``notes``: what to say beside each."""
         wanted = (*self.keyring.image_size, 3)
-        if np.ndim(clips) != 5 or tuple(clips.shape[2:]) != wanted or clips.dtype != np.uint8 or not clips.shape[1]:
-            given = f"{clips.dtype} {list(clips.shape)}"
+        if np.ndim(pictures) != 5 or tuple(pictures.shape[2:]) != wanted or pictures.dtype != np.uint8:
+            given = f"{pictures.dtype} {list(pictures.shape)}"
             raise InputError(f"Clips must be uint8 [B, K, {wanted[0]}, {wanted[1]}, 3], not {given}.")
+        if not pictures.shape[1]:
+            raise InputError("A clip has at least one frame.")
         results = []
-        for i, frames in enumerate(clips):
+        for i, frames in enumerate(pictures):
             results.append(self._one(self.tools.clip(frames), 0.0, tuple(notes[i]) if i < len(notes) else ()))
         return results

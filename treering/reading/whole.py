@@ -123,7 +123,9 @@ class WholeTools(ClipTools):
         said, model = self.settings, self.planes.model
         steps = steps or said.steps or self.keyring.steps
         evaluations = 1 if said.scheme == "naive" else 8
-        return model.recover(latent, said.prompt, steps, said.guidance, evaluations, **self.planes.call)
+        return model.recover(
+            latent, said.prompt, steps=steps, guidance=said.guidance, evaluations=evaluations, **self.planes.call
+        )
 
     def undo(self, reading: Reading, pose: Floats, zoom: float = 1.0) -> Undone:
         """A clip in which a pose ``[2, 3]`` is undone in pixels; a video model has one size, so that zoom is 1."""
