@@ -91,10 +91,17 @@ def opened(path: Path, name: str) -> BinaryIO:
     try:
         _check_kind(os.stat(path))
         file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115, for the caller to close
-        if _check_kind(os.fstat(file.fileno())) == 0:
-            raise ImageError(f"{name} is empty.")
     except (OSError, ValueError) as error:
         raise ImageError(_problem(name, error)) from error
+    try:
+        if _check_kind(os.fstat(file.fileno())) == 0:  # again: another file may have taken the name
+            raise ImageError(f"{name} is empty.")
+    except OSError as error:
+        file.close()
+        raise ImageError(_problem(name, error)) from error
+    except ImageError:
+        file.close()
+        raise
     return file
 
 
