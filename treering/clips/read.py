@@ -109,7 +109,7 @@ def _by_kind(kind: Kind | None, path: Path, name: str, most: int, together: bool
 def fitted(frames: list[Frames], size: tuple[int, int] | None, notes: list[str], name: str) -> Frames:
     """Frames of one size ``[K, H, W, 3]``: the one asked for, else that of the first."""
     if len({frame.shape for frame in frames}) > 1:
-        size = size or frames[0].shape[:2]  # type: ignore[assignment]
+        size = size or frames[0].shape[:2]
         notes.append("Frames differ in size; all were brought to one.")
     if size is None:
         return np.stack(frames)

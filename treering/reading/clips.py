@@ -109,7 +109,7 @@ class UndoneClip(Undone):
 
 def _mean(noises: Sequence[Noise]) -> Noise:
     """Mean of noises ``[C, h, w]``; summed in float64, so that rounding does not grow with the number of frames."""
-    mean: Noise = np.mean(np.stack(noises), 0, dtype=np.float64).astype(np.float32)
+    mean: Noise = np.asarray(np.stack(noises).mean(0, dtype=np.float64), np.float32)
     return mean
 
 
