@@ -34,6 +34,9 @@ KINDS: dict[str, type | tuple[type, ...]] = {
 }
 """What may be set, and of which kind it is: the options of the same names."""
 
+SEVERAL = ("keyring", "model")
+"""What some commands take more than once."""
+
 PATHS = ("keyring",)
 """What is a path from the folder of the file."""
 
@@ -47,10 +50,14 @@ class Configuration:
 
     def default_map(self, commands: dict[str, tuple[str, ...]]) -> dict[str, Any]:
         """The settings as click wants them: for every command, and those below it."""
-        return {
-            name: dict(self.settings) | {below: dict(self.settings) for below in inner}
-            for name, inner in commands.items()
+        values = self.settings | {
+            f"{name}s": _several(self.settings[name]) for name in SEVERAL if name in self.settings
         }
+        return {name: values | {below: dict(values) for below in inner} for name, inner in commands.items()}
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def load() -> Configuration:

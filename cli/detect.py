@@ -15,18 +15,18 @@ from treering.settings import Reading
 from .console import FAILED, SOME_FAILED, Failure, NoAnswer, complain, emit, p_text, sentences, shown, tell
 from .evidence import Signing, evidence_options
 from .options import (
-    ModelChoice,
+    ModelChoices,
     detector,
     json_option,
-    keyring_option,
-    keyring_path,
-    model_options,
+    keyrings_option,
+    models_options,
     reading_options,
 )
+from .searched import Searched
 from .terminal import standard_input
 
 if TYPE_CHECKING:
-    from treering.marks.keyring import Keyring
+    from treering.batch import Detect
     from treering.reading import Detector
     from treering.reading.clips import ClipDetector
     from treering.types import Detection
@@ -39,8 +39,8 @@ LEAST = -38
 
 @click.command(short_help="Read the mark of pictures.")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@keyring_option
-@model_options
+@keyrings_option
+@models_options
 @reading_options
 @click.option("--clip", is_flag=True, help="Read each folder as one clip: its pictures, by name, are the frames.")
 @click.option("--exit-code", is_flag=True, help="Let the exit code say whether all pictures are marked; see above.")
@@ -50,8 +50,8 @@ LEAST = -38
 def command(
     ctx: click.Context,
     images: tuple[str, ...],
-    keyring: Path | None,
-    model: ModelChoice,
+    keyrings: tuple[Path, ...],
+    models: ModelChoices,
     reading: Reading,
     clip: bool,
     exit_code: bool,
@@ -79,13 +79,17 @@ def command(
 
     A picture is not assessable where the numbers fail or there is nothing to read; the reason is told. A mark of the
     keyring whose class cannot be read is answered with: keyring.
+    With several keyrings or models, the p-value is corrected for all of them, and the answer names the keyring by its
+    file and, where several are searched, the model.
     --json prints one object for each picture: file, answer (key, keyring, none, not assessable), key (a number or
     null), p_value, log10_p, p_keyring, pose, stages and the rest; or file and error.
     """
     with sentences(NoAnswer if exit_code else Failure):
         if evidence:
             evidence.check(images)
-        reader = _load(keyring, model, reading, evidence, clip)
+            if max(len(keyrings), len(models.names)) > 1:
+                raise click.UsageError("--evidence is about one keyring and one model.")
+        reader = _Reader(Searched.load(keyrings, models, reading), reading, evidence, clip)
         results = _run(reader, images, as_json)
     ctx.exit(_code_of_marks(results) if exit_code else _code(results))
 
@@ -113,22 +117,24 @@ def _unassessed(results: Results) -> bool:
 class _Reader:
     """Reads pictures; the model is loaded for the first that is a picture."""
 
-    def __init__(
-        self, keyring: Keyring, model: ModelChoice, reading: Reading, evidence: Signing | None, folders: bool
-    ) -> None:
-        self.keyring, self.model, self.reading = keyring, model, reading
-        self.evidence, self.folders = evidence, folders
+    def __init__(self, searched: Searched, reading: Reading, evidence: Signing | None, folders: bool) -> None:
+        self.searched, self.reading, self.evidence, self.folders = searched, reading, evidence, folders
 
     @cached_property
     def detector(self) -> Detector:
-        return detector(self.model.load(self.keyring.model), self.keyring, self.reading)
+        keyring = self.searched.keyring
+        return detector(self.searched.model.load(keyring.model), keyring, self.reading)
+
+    @cached_property
+    def detect(self) -> Detect:
+        return self.searched.detectors(self.reading) if self.searched.several else self.detector
 
     @cached_property
     def clips(self) -> ClipDetector:
         """What reads clips, by the same model."""
         from treering.reading.clips import ClipDetector
 
-        return ClipDetector(self.detector.model, self.keyring, self.reading)
+        return ClipDetector(self.detector.model, self.searched.keyring, self.reading)
 
     def __call__(self, name: str) -> Detection:
         from treering.errors import ImageError
@@ -140,10 +146,10 @@ class _Reader:
             raise ImageError(f"{name} is a folder; check it with `treering verify {name}`.")
         source = _standard_input() if name == "-" else Path(name)
         label = "Standard input" if name == "-" else name
-        picture = images.read(source, self.keyring.image_size, label, strict=self.reading.strict)
+        picture = images.read(source, self.searched.size, label, strict=self.reading.strict)
         if self.evidence:
             return self.evidence.write(self.detector, picture, Path(name))
-        return self.detector(picture.pixels[None], [picture.notes])[0]
+        return self.detect(picture.pixels[None], [picture.notes])[0].unless(picture.too_small)
 
     def _is_clip(self, path: Path) -> bool:
         from treering import clips
@@ -157,7 +163,9 @@ class _Reader:
 
         if self.evidence:
             raise ImageError(f"{path} is a clip; evidence is written for pictures alone.")
-        clip = clips.read(path, self.keyring.image_size, strict=self.reading.strict)
+        if self.searched.several:
+            raise ImageError(f"{path} is a clip; clips are searched for one keyring with one model.")
+        clip = clips.read(path, self.searched.size, strict=self.reading.strict)
         return self.clips(clip.frames[None], [clip.notes])[0]
 
 
@@ -168,14 +176,6 @@ def _standard_input() -> BinaryIO:
         return standard_input()
     except OSError:
         raise ImageError("Standard input is closed.") from None
-
-
-def _load(path: Path | None, model: ModelChoice, reading: Reading, evidence: Signing | None, folders: bool) -> _Reader:
-    from treering.marks.keyring import Keyring
-
-    keyring = Keyring.load(keyring_path(path))
-    keyring.check_classes(reading.keys)  # before a model is loaded
-    return _Reader(keyring, model, reading, evidence, folders)
 
 
 def _run(reader: _Reader, names: Sequence[str], as_json: bool) -> list[Detection | None]:
@@ -203,11 +203,20 @@ def _one(reader: _Reader, name: str, width: int, as_json: bool) -> Detection | N
 def line(detection: Detection) -> str:
     """A detection for people."""
     answer = detection.answer.value if detection.key is None else f"key {detection.key}"
+    if detection.searched and detection.answer.value in ("key", "keyring"):
+        answer += f" of {shown(_whose(detection))}"
     log10_p = detection.log10_p_keyring if detection.answer.value == "keyring" else detection.log10_p
     remarks = [text for text in (detection.reason, pose_text(detection), *detection.notes) if text]
     notes = f"  ({' '.join(remarks)})" if remarks else ""
     evidence = "" if detection.reason else f"p {_p(log10_p)}"
     return f"{answer:<8}  {evidence:<13}  {detection.seconds:.1f} s{notes}"
+
+
+def _whose(detection: Detection) -> str:
+    """The keyring, and the model where there are several."""
+    models = {one["model"] for one in detection.searched}
+    model = detection.model.rsplit(":", 1)[0]
+    return f"{detection.keyring_name}, model {model}" if len(models) > 1 else detection.keyring_name
 
 
 def _p(log10_p: float) -> str:

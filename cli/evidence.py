@@ -15,8 +15,7 @@ import click
 from treering.errors import ImageError, InputError
 
 from .console import say
-from .keys_evidence import SIGNER_VARIABLE, signer_path
-from .options import NamedFile, apply
+from .options import SIGNER_VARIABLE, NamedFile, apply, signer_path
 
 if TYPE_CHECKING:
     from treering.pictures.images import Picture

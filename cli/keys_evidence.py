@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,15 +12,15 @@ from treering.marks.keyring import Keyring
 
 from .console import emit, say, sentences, tell
 from .keys_names import Class
-from .options import NamedFile, force_option, json_option, keyring_option, keyring_path
-
-SIGNER_VARIABLE = "TREERING_SIGNING_KEY"
-
-
-def signer_path(given: Path | None) -> Path:
-    """The signing key that was named, else the environment's, else the user's own."""
-    own = Path(click.get_app_dir("treering")) / "signing.pem"
-    return given or Path(os.environ.get(SIGNER_VARIABLE) or own)
+from .options import (
+    SIGNER_VARIABLE,
+    NamedFile,
+    force_option,
+    json_option,
+    keyring_option,
+    keyring_path,
+    signer_path,
+)
 
 
 @click.command(short_help="Publish a root to which all marks are bound.")

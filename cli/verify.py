@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import treering
-from treering.settings import Reading
+from treering.settings import AUTO, Reading
 
 from .console import SOME_FAILED, Failure, complain, emit, on_terminal, say, sentences, shown
 from .options import (
-    ModelChoice,
+    ModelChoices,
     Named,
     detector,
     json_option,
-    keyring_option,
     keyring_path,
-    model_options,
+    keyrings_option,
+    models_options,
     reading_options,
 )
+from .searched import Searched, names_of
 
 if TYPE_CHECKING:
     from treering.batch import Item, Progress, Summary
@@ -63,8 +64,8 @@ _COMPLAINTS = 20
     show_default="as many as go through the networks together",
     help="Pictures read at a time; results are saved after every batch.",
 )
-@keyring_option
-@model_options
+@keyrings_option
+@models_options
 @reading_options
 @json_option
 @click.pass_context
@@ -74,8 +75,8 @@ def command(
     labels: str | None,
     output: Path | None,
     batch: int | None,
-    keyring: Path | None,
-    model: ModelChoice,
+    keyrings: tuple[Path, ...],
+    models: ModelChoices,
     reading: Reading,
     as_json: bool,
 ) -> None:
@@ -91,6 +92,8 @@ def command(
 
     \b
     Manifest: a CSV file with the header file,key; files are relative to it, key is a number or none.
+    Where several keyrings are searched, a column keyring may say whose class it is, by the name of the keyring's
+    file; without it, a class is right whosesoever it is.
     --json prints one object: the summary. Exit code 3: some files could not be read, or are not
     assessable.
     """
@@ -98,12 +101,12 @@ def command(
         from treering.batch.run import check_output
 
         _check_places(output)
-        items = _items(source, labels)
-        ring = _keyring(_folder(source), keyring)
+        items = _items(source, labels, names_of(keyrings) if len(keyrings) > 1 else ())
+        searched = _searched(_folder(source), keyrings, models, reading)
         folder = output or _default_output(_folder(source))
         check_output(folder)
-        summary = _verify(items, ring, model, reading, folder, batch)
-    _report(summary, ring, folder, as_json)
+        summary = _verify(items, searched, reading, folder, batch)
+    _report(summary, searched, folder, as_json)
     ctx.exit(SOME_FAILED if summary.failed or summary.not_assessable else 0)
 
 
@@ -119,12 +122,12 @@ def _folder(source: Path) -> Path:
     return source if source.is_dir() else source.parent
 
 
-def _items(source: Path, labels: str | None) -> list[Item]:
+def _items(source: Path, labels: str | None, keyrings: Sequence[str]) -> list[Item]:
     from treering import batch
     from treering.pictures import images
 
     if source.is_dir():
-        items = _labelled(source, batch.find(source), labels)
+        items = _labelled(source, batch.find(source), labels, keyrings)
     elif source.suffix.lower() in images.SUFFIXES and source.exists():
         raise Failure(f"{source} is a picture; read it with `treering detect {source}`.")
     elif not source.exists():
@@ -132,13 +135,13 @@ def _items(source: Path, labels: str | None) -> list[Item]:
     elif labels not in (None, str(source)):
         raise click.UsageError("A manifest has labels of its own; leave --labels out.")
     else:
-        items = batch.labels_from_manifest(source)
+        items = batch.labels_from_manifest(source, None, keyrings)
     if not items:
         raise Failure(f"There are no pictures in {source}.")
     return items
 
 
-def _labelled(folder: Path, items: list[Item], labels: str | None) -> list[Item]:
+def _labelled(folder: Path, items: list[Item], labels: str | None, keyrings: Sequence[str]) -> list[Item]:
     from treering import batch
 
     if labels is None and (folder / MANIFEST).is_file():
@@ -148,23 +151,21 @@ def _labelled(folder: Path, items: list[Item], labels: str | None) -> list[Item]
         return batch.labels_from_folders(items)
     if labels in (None, "none") or not items:
         return items
-    return batch.labels_from_manifest(Path(labels or ""), items)
+    return batch.labels_from_manifest(Path(labels or ""), items, keyrings)
 
 
 # With which keyring, and where to
 
 
-def _keyring(folder: Path, given: Path | None) -> Keyring:
-    """The keyring named, else the user's own; that of the folder is used only if it is the one that is named.
+def _searched(folder: Path, given: Sequence[Path], models: ModelChoices, reading: Reading) -> Searched:
+    """The keyrings named, else the user's own; that of the folder is used only if it is one that is named.
 
     A folder from somebody else must not decide how it is checked.
     """
-    from treering.marks.keyring import Keyring
-
-    path, theirs = keyring_path(given), folder / KEYRING
-    if os.path.lexists(theirs) and os.path.realpath(theirs) != os.path.realpath(path):
+    paths, theirs = tuple(given) or (keyring_path(None),), folder / KEYRING
+    if os.path.lexists(theirs) and os.path.realpath(theirs) not in map(os.path.realpath, paths):
         say(f"The keyring {theirs} in the folder is not used; --keyring {theirs} uses it.")
-    return Keyring.load(path)
+    return Searched.load(paths, models, reading)
 
 
 def _default_output(folder: Path) -> Path:
@@ -181,41 +182,60 @@ def _default_output(folder: Path) -> Path:
 # The run
 
 
-def _verify(
-    items: Sequence[Item], keyring: Keyring, choice: ModelChoice, reading: Reading, output: Path, batch: int | None
-) -> Summary:
-    from treering.batch import verify
+def _verify(items: Sequence[Item], searched: Searched, reading: Reading, output: Path, batch: int | None) -> Summary:
+    from treering.batch import Detect, verify
     from treering.reading.clips import either
 
-    model = choice.load(keyring.model)
-    read = either(detector(model, keyring, reading))
-    settings = _settings(keyring, model, choice, reading)
+    read: Detect
+    if searched.several:
+        _check_no_clips(items)
+        read = searched.detectors(reading)
+        pairs = [(one.model, one.keyring) for one in read.all]
+    else:
+        model = searched.model.load(searched.keyring.model)
+        read, pairs = either(detector(model, searched.keyring, reading)), [(model, searched.keyring)]
+    settings = _settings(pairs, searched, reading)
+    rows = max(model.batching.rows("detect") for model, _ in pairs)
     with _bar(len(items)) as progress:
         return verify(
             items,
             read,
             output,
             settings,
-            batch=batch or model.batching.rows("detect"),
-            size=keyring.image_size,
+            batch=batch or rows,
+            size=searched.size,
             progress=progress,
             strict=reading.strict,
         )
 
 
-def _settings(keyring: Keyring, model: LatentModel, choice: ModelChoice, reading: Reading) -> dict[str, Any]:
+def _check_no_clips(items: Sequence[Item]) -> None:
+    from treering import clips
+
+    for item in items:
+        if clips.is_clip(item.path):
+            raise Failure(f"{item.name} is a clip; clips are searched for one keyring with one model.")
+
+
+def _settings(pairs: Sequence[tuple[LatentModel, Keyring]], searched: Searched, reading: Reading) -> dict[str, Any]:
     """All that a result depends on besides the picture."""
-    keys = keyring.as_dict()
     how = dataclasses.asdict(reading) | {"keys": _spans(reading.keys)}
+    what = [{"keyring": _identity(ring), "model": f"{model.name}:{model.fingerprint}"} for model, ring in pairs]
+    several = {"searched": what, "names": list(searched.names)}
     return {
         "treering": treering.__version__,
-        "keyring": {name: keys[name] for name in ("id", "classes", "nonces", "variants", "steps")},
-        "model": f"{model.name}:{model.fingerprint}",
-        "device": choice.device,
-        "dtype": choice.dtype,
-        "tf32": choice.tf32,
+        **(several if searched.several else what[0]),
+        "device": searched.models.device,
+        "dtype": next((model.chosen for model, _ in pairs if searched.models.dtype == AUTO), searched.models.dtype),
+        "tf32": searched.models.tf32,
         **how,
     }
+
+
+def _identity(keyring: Keyring) -> dict[str, Any]:
+    """What of a keyring decides on results."""
+    keys = keyring.as_dict()
+    return {name: keys[name] for name in ("id", "classes", "nonces", "variants", "steps")}
 
 
 def _spans(keys: Sequence[int] | None) -> str | None:
@@ -256,7 +276,7 @@ def _clock(seconds: float) -> str:
 # What came out
 
 
-def _report(summary: Summary, keyring: Keyring, output: Path, as_json: bool) -> None:
+def _report(summary: Summary, searched: Searched, output: Path, as_json: bool) -> None:
     for name, sentence in summary.failed[:_COMPLAINTS]:
         complain(sentence if name in sentence else f"{name}: {sentence}")
     if len(summary.failed) > _COMPLAINTS:
@@ -264,7 +284,9 @@ def _report(summary: Summary, keyring: Keyring, output: Path, as_json: bool) -> 
     for note in summary.notes:
         say(note)
     if as_json:
-        return emit({**summary.as_dict(), "keyring": keyring.id, "output": str(output)})
+        ids = [ring.id for ring in searched.keyrings]
+        which = {"keyrings": dict(zip(searched.names, ids, strict=True))} if searched.several else {"keyring": ids[0]}
+        return emit({**summary.as_dict(), **which, "output": str(output)})
     for line in _lines(summary):
         click.echo(line)
     click.echo(f"Results are in {shown(str(output))}")
@@ -287,5 +309,8 @@ def _lines(summary: Summary) -> Iterator[str]:
 
 def _name(found: Found) -> str:
     from treering import report
+    from treering.types import Key
 
-    return f"key {found}" if isinstance(found, int) else report.name(found)
+    if isinstance(found, int):
+        return f"key {found}"
+    return f"key {found.key} of {shown(found.keyring)}" if isinstance(found, Key) else report.name(found)

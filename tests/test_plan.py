@@ -294,3 +294,8 @@ def test_solver_calls_are_told_by_their_stage(model, ring, picture):
         {"encoder: budget": 1, "sampler: budget": 1},
         {"sampler: budget": 1},
     ]
+
+
+def test_a_public_pattern_says_which_test_its_p_value_is_of(model, picture):
+    (found,) = Detector(model, Keyring(SECRET, Pattern.paper(), classes=3), effort="fast")(picture[None])
+    assert found.notes == ("The p-value is the classical one, as the values of this pattern are public.",)

@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Detection": "types",
     "Detector": "reading",
+    "Detectors": "reading",
     "Keyring": "marks.keyring",
     "Pattern": "marks.patterns",
     "TreeringError": "errors",
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from .models import load as load_model  # noqa: F401
     from .pictures import images as images
     from .reading import Detector as Detector
+    from .reading import Detectors as Detectors
     from .types import Detection as Detection
     from .writing import embed as embed
     from .writing import generate as generate

@@ -23,6 +23,12 @@ DTYPES = ("float32", "bfloat16", "float16")
 MOST_FRAMES = 4096
 """Frames that a clip is made of at most."""
 
+FLOAT32 = DTYPES[0]
+"""The one that results are compared in."""
+
+AUTO = "auto"
+"""In place of a number type: the one that the machine does fastest, if the model is as good in it."""
+
 STEPS, GUIDANCE = 20, 3.0
 """Sampler steps and guidance of embedding."""
 

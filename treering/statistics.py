@@ -11,7 +11,7 @@ from statistics import NormalDist
 from typing import Any
 
 from .errors import InputError
-from .types import Answer, Found
+from .types import Answer, Class, Found, Key, order
 
 CONFIDENCE = 0.95
 """Confidence of the intervals, unless another is asked for."""
@@ -71,20 +71,20 @@ OTHERS = (Answer.KEYRING, Answer.NOT_ASSESSABLE)
 class Confusion:
     """Counts of pictures by true and by found class.
 
-    ``labels``: the classes, rising, then None for unmarked.  ``counts``: ``[L][L]``, rows are the true
-    classes, columns the found ones.  ``keyring`` and ``not_assessable``: ``[L]``, pictures of every row in which a mark
-    was found whose class cannot be read, and those of which nothing can be said; ``()`` where there are none.
-    Raises ``InputError`` for any other form.
+    ``labels``: the classes, rising (of several keyrings, keyring by keyring), then None for unmarked.
+    ``counts``: ``[L][L]``, rows are true, columns found classes.  ``keyring`` and ``not_assessable``: ``[L]``, pictures
+    of every row in which a mark was found whose class cannot be read, and those of which nothing can be said; ``()``
+    where there are none.  Raises ``InputError`` for any other form.
     """
 
-    labels: tuple[int | None, ...]
+    labels: tuple[Class | None, ...]
     counts: tuple[tuple[int, ...], ...]
     keyring: tuple[int, ...] = ()
     not_assessable: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         classes = [label for label in self.labels if label is not None]
-        if self.labels != (*sorted(set(classes)), None):
+        if self.labels != (*sorted(set(classes), key=order), None):
             raise InputError("The labels of a confusion matrix are rising classes, then none.")
         if [len(row) for row in self.counts] != [len(self.labels)] * len(self.labels):
             raise InputError("A confusion matrix has a row and a column for every label.")
@@ -94,11 +94,11 @@ class Confusion:
             raise InputError("A confusion matrix holds counts, which are not negative.")
 
     @classmethod
-    def of(cls, pairs: Iterable[tuple[int | None, Found]], classes: Iterable[int] = ()) -> Confusion:
+    def of(cls, pairs: Iterable[tuple[Class | None, Found]], classes: Iterable[Class] = ()) -> Confusion:
         """Count (true, found) pairs; ``classes`` get a row and a column even if they do not occur."""
         cells = Counter(pairs)
-        known = {label for pair in cells for label in pair if isinstance(label, int)}.union(classes)
-        labels = (*sorted(known), None)
+        known = {label for pair in cells for label in pair if isinstance(label, int | Key)}.union(classes)
+        labels = (*sorted(known, key=order), None)
         keyring, not_assessable = (_column(cells, labels, answer) for answer in OTHERS)
         return cls(
             labels, tuple(tuple(cells[true, found] for found in labels) for true in labels), keyring, not_assessable
@@ -160,12 +160,13 @@ class Confusion:
         names = ("accuracy", "false_positives", "wrong_class", "missed", "unread", "unassessed")
         rates = {name: getattr(self, name).as_dict() for name in names}
         columns = {"keyring": list(self.keyring), "not_assessable": list(self.not_assessable)}
-        head = {"labels": list(self.labels), "counts": [list(row) for row in self.counts], "total": self.total}
+        labels = [f"{one.keyring} {one.key}" if isinstance(one, Key) else one for one in self.labels]
+        head = {"labels": labels, "counts": [list(row) for row in self.counts], "total": self.total}
         return head | columns | rates
 
 
 def _column(
-    cells: Counter[tuple[int | None, Found]], labels: tuple[int | None, ...], answer: Answer
+    cells: Counter[tuple[Class | None, Found]], labels: tuple[Class | None, ...], answer: Answer
 ) -> tuple[int, ...]:
     column = tuple(cells[true, answer] for true in labels)
     return column if any(column) else ()

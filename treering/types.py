@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,9 +74,24 @@ class Answer(Enum):
     NOT_ASSESSABLE = "not assessable"
 
 
-Found = int | None | Answer
+class Key(NamedTuple):
+    """A class of one of several keyrings, by the name of that keyring."""
+
+    keyring: str
+    key: int
+
+
+Class = int | Key
+"""A class: a number, and where several keyrings are searched, its keyring with it."""
+
+Found = Class | None | Answer
 """An answer as a label: a class; None for no mark; ``Answer.KEYRING`` (a mark of this keyring whose class cannot be
 read) or ``Answer.NOT_ASSESSABLE``."""
+
+
+def order(label: Class) -> tuple[str, int]:
+    """Classes in their order: by keyring, then by number."""
+    return label if isinstance(label, Key) else ("", label)
 
 
 @dataclass(frozen=True)
@@ -89,6 +104,8 @@ class Detection:
     the one that decided; ``pose``: mirror, angle (degrees), scale, aspect and shift between the picture as made and as
     given, None as given; ``box``: (top, left, bottom, right) of what was left when borders were trimmed; ``stages``:
     all that were run, with cost, p-values and solver statuses.  ``nonce``: of the mark.  ``seconds``: of all of it.
+    ``searched``: where several keyrings or models were, what each of them says; ``keyring``, its
+    name and ``model`` are then those of the answer, or where there is none, of the least p-value.
     """
 
     key: int | None
@@ -114,15 +131,29 @@ class Detection:
     box: tuple[int, int, int, int] | None = None
     stages: tuple[dict[str, Any], ...] = ()
     nonce: int | None = None
+    searched: tuple[dict[str, Any], ...] = ()
+    keyring_name: str = ""
 
     @property
     def found(self) -> Found:
         """The answer as a label."""
+        if self.answer is Answer.KEY and self.key is not None and self.searched:
+            return Key(self.keyring_name, self.key)
         return {Answer.KEY: self.key, Answer.NONE: None}.get(self.answer, self.answer)
+
+    def unless(self, why: str | None) -> Detection:
+        """This, unless there is a reason why nothing could be read at all: then not assessable, and no evidence."""
+        if why is None:
+            return self
+        nothing: dict[str, Any] = {"key": None, "nonce": None, "pose": None, "box": None}
+        numbers: dict[str, Any] = {"p_value": 1.0, "log10_p": 0.0, "p_keyring": 1.0, "log10_p_keyring": 0.0}
+        return replace(self, answer=Answer.NOT_ASSESSABLE, reason=why, **nothing, **numbers)
 
     def as_dict(self) -> dict[str, Any]:
         """Fields in the order of the JSON line."""
-        return {**asdict(self), "answer": self.answer.value, "notes": list(self.notes), "stages": list(self.stages)}
+        record = {**asdict(self), "answer": self.answer.value, "notes": list(self.notes), "stages": list(self.stages)}
+        several = {name: record.pop(name) for name in ("keyring_name", "searched")}
+        return {**record, **several, "searched": list(self.searched)} if self.searched else record
 
 
 Residual = Callable[["Tensor", "Tensor"], "Tensor"]

@@ -28,6 +28,19 @@ def user_keyring() -> Path:
     return Path(os.environ.get(KEYRING_VARIABLE) or own_keyring())
 
 
+def keyrings_option(function: Function) -> Function:
+    """``--keyring FILE``, once or more: given to the command as ``keyrings``, paths, none for the user's own."""
+    return click.option(
+        "--keyring",
+        "keyrings",
+        type=NamedFile(),
+        multiple=True,
+        metavar="FILE",
+        show_default=f"${KEYRING_VARIABLE}, else your own: see `treering keys path`",
+        help="Keyring whose marks are meant; name several to search all of them.",
+    )(function)
+
+
 def keyring_option(function: Function) -> Function:
     """``--keyring FILE``: given to the command as a path, or None for the user's own."""
     return click.option(

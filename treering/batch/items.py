@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import Detection
+from ..types import Class, Detection
 
 RESULTS, SUMMARY, TABLE, FIGURE = "results.jsonl", "summary.json", "confusion.md", "confusion.png"
 """The files of a results folder."""
@@ -26,7 +26,7 @@ class Unknown(Enum):
 UNKNOWN: Final = Unknown.UNKNOWN
 """The label of a picture of which it is not known whether it is marked; None is the label of an unmarked one."""
 
-Label = int | None | Unknown
+Label = Class | None | Unknown
 Line = dict[str, Any]
 """One line of the journal, for JSON."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import files
 from ..statistics import OTHERS
-from ..types import Answer, Found
+from ..types import Answer, Found, Key
 from .items import RESULTS, Line
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -54,12 +54,22 @@ def _check_result(line: Line) -> None:
 
 
 def found(line: Line) -> Found:
-    """The answer of a line as a label; raises ``ValueError`` if there is none.  Lines of old have a key alone."""
+    """The answer of a line as a label; raises ``ValueError`` if there is none.  Lines of old have a key alone.
+
+    Lines of a search of several keyrings name that of the key.
+    """
     key = line["key"]
     answer = Answer(line.get("answer", "none" if key is None else "key"))
     if (answer is Answer.KEY) != (key is not None) or not (key is None or (type(key) is int and key >= 0)):
         raise ValueError("not a result")
-    return answer if answer in OTHERS else key
+    if answer in OTHERS:
+        return answer
+    name = line.get("keyring_name")
+    if name is None or key is None:
+        return key
+    if not isinstance(name, str):
+        raise ValueError("not a result")
+    return Key(name, key)
 
 
 def _refuse(text: str) -> float:

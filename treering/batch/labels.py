@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .. import files
 from ..errors import InputError
+from ..types import Key
 from .items import UNKNOWN, Item, Label
 from .notes import LARGEST
 
@@ -41,15 +42,16 @@ def _folder_label(name: str) -> Label:
     return next((label for label in labels if label is not UNKNOWN), UNKNOWN)
 
 
-def labels_from_manifest(path: Path, items: Iterable[Item] | None = None) -> list[Item]:
+def labels_from_manifest(path: Path, items: Iterable[Item] | None = None, keyrings: Sequence[str] = ()) -> list[Item]:
     """The pictures that a manifest names, labelled; or the given items, labelled by it.
 
     A manifest is a CSV file with the columns ``file``, relative to the manifest, and ``key``: a class,
-    or ``none`` or nothing for an unmarked picture.  Items that it does not name stay ``UNKNOWN``.  A row that
+    or ``none`` or nothing for an unmarked picture; with ``keyrings``, names of those that are searched, a column
+    ``keyring`` may say whose class it is.  Items that it does not name stay ``UNKNOWN``.  A row that
     cannot be used is an item with a problem that says where and why, after the others.  Raises ``InputError`` if
     the file cannot be read, has no such header, or names none of the items.
     """
-    named = list(_manifest(path))
+    named = list(_manifest(path, keyrings))
     if items is None:
         return named
     wrong = [item for item in named if item.problem]
@@ -60,7 +62,7 @@ def labels_from_manifest(path: Path, items: Iterable[Item] | None = None) -> lis
     return labelled + wrong
 
 
-def _manifest(path: Path) -> Iterator[Item]:
+def _manifest(path: Path, keyrings: Sequence[str]) -> Iterator[Item]:
     rows = _rows(path)
     line, header = next(rows, (1, []))
     if isinstance(header, str):
@@ -71,7 +73,7 @@ def _manifest(path: Path) -> Iterator[Item]:
             raise InputError(f"{path}, line {line}: the header must have one column {name!r}, as in: file,key")
     lines: dict[str, int] = {}
     for line, row in rows:
-        yield _item(path, line, row, columns, lines)
+        yield _whose(_item(path, line, row, columns, lines), f"{path}, line {line}", row, columns, keyrings)
 
 
 def _item(path: Path, line: int, row: list[str] | str, columns: Sequence[str], lines: dict[str, int]) -> Item:
@@ -87,6 +89,17 @@ def _item(path: Path, line: int, row: list[str] | str, columns: Sequence[str], l
     if first != line:
         problem = f"{item.name} was named in line {first} already."
     return replace(item, label=UNKNOWN, problem=f"{path}, line {line}: {problem}") if problem else item
+
+
+def _whose(item: Item, place: str, row: list[str] | str, columns: Sequence[str], keyrings: Sequence[str]) -> Item:
+    """The item with the keyring of its class, where several are searched and the row names one."""
+    if item.problem or not keyrings or "keyring" not in columns or not isinstance(item.label, int):
+        return item
+    name = row[columns.index("keyring")].strip()
+    if name and name not in keyrings:
+        problem = f"{place}: {name!r} is none of the keyrings {', '.join(keyrings)}."
+        return replace(item, label=UNKNOWN, problem=problem)
+    return replace(item, label=Key(name, item.label)) if name else item
 
 
 def _cells(row: list[str] | str, columns: Sequence[str]) -> tuple[str | None, str, str]:

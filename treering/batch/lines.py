@@ -81,7 +81,10 @@ def _lines(group: Sequence[Loaded], detect: Detect, settings: str) -> list[Line]
         return [{**_head(one, settings), "error": one.error} for one in group]
     pixels = np.stack([picture.pixels for picture in pictures])  # [B, H, W, 3]
     detections = detect(pixels, [picture.notes for picture in pictures])
-    return [_result(one, detection, settings) for one, detection in zip(group, detections, strict=True)]
+    return [
+        _result(one, detection.unless(picture.too_small), settings)
+        for one, picture, detection in zip(group, pictures, detections, strict=True)
+    ]
 
 
 def _result(one: Loaded, detection: Detection, settings: str) -> Line:

@@ -12,7 +12,7 @@ from typing import Any
 from .. import files, report
 from ..errors import InputError
 from ..statistics import OTHERS, Confusion
-from ..types import Answer, Found
+from ..types import Answer, Class, Found, Key, order
 from .items import FIGURE, SUMMARY, TABLE, Label, Unknown
 
 Pairs = Counter[tuple[Label, Found]]
@@ -67,14 +67,18 @@ def counts(pairs: Pairs) -> dict[Found, int]:
     found = Counter[Found]()
     for (_, key), count in pairs.items():
         found[key] += count
-    order = sorted(key for key in found if isinstance(key, int))
+    classes = sorted((key for key in found if isinstance(key, int | Key)), key=order)
     others = [answer for answer in OTHERS if found[answer]]
-    return {key: found[key] for key in (*order, None, *others)}
+    return {key: found[key] for key in (*classes, None, *others)}
 
 
 def confusion(pairs: Pairs) -> tuple[Confusion | None, list[str]]:
     """The matrix of the pictures whose label is known, if there are any, and what to say of the others."""
-    known = Counter({(true, key): n for (true, key), n in pairs.items() if not isinstance(true, Unknown)})
+    known: Counter[tuple[Class | None, Found]] = Counter()
+    for (true, key), n in pairs.items():
+        if not isinstance(true, Unknown):
+            named = isinstance(key, Key) and key.key == true  # a label without a keyring is that of the class found
+            known[key if isinstance(key, Key) and named else true, key] += n
     unknown = pairs.total() - known.total()
     if not known:
         return None, []

@@ -7,7 +7,7 @@ A folder is checked before a library sees it: its files (:mod:`trust`), the numb
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from ..errors import ModelError
-from . import batching, bounds, headers, trust
+from ..settings import AUTO, FLOAT32
+from . import batching, bounds, fastest, headers, trust
 from .builtin import BuiltIn
 from .hub import fetch, quiet
 from .pipeline import DTYPES, LatentModel
@@ -47,9 +48,11 @@ BASES = {
 def load(name: str = DEFAULT, device: str = "cpu", dtype: str = "float32", download: bool = False) -> LatentModel:
     """Load a built-in model, a pipeline folder, or a hub id; only safetensors are read.
 
-    Nothing is downloaded unless ``download`` is set.  Raises ``ModelError`` with one sentence.
+    ``dtype``: of :data:`treering.settings.DTYPES`, or ``auto`` for what the machine does fastest, if the model reads a
+    picture as well in it (:mod:`fastest`); its ``chosen`` says which that was.  Nothing is downloaded unless
+    ``download`` is set.  Raises ``ModelError`` with one sentence.
     """
-    if dtype not in DTYPES:
+    if dtype not in (*DTYPES, AUTO):
         raise ModelError(f"There is no number type {printable(dtype)!r}: use one of {', '.join(DTYPES)}.")
     if device.startswith("meta"):
         raise ModelError("The model cannot be put on 'meta': that device holds no numbers.")
@@ -61,7 +64,25 @@ def load(name: str = DEFAULT, device: str = "cpu", dtype: str = "float32", downl
         with _told(f"The model {printable(name)} cannot be loaded: "):
             model = _from_folder(name, folder, built_in)
         with _told(f"The model cannot be put on {printable(device)!r}: "):
-            return model.to(device, dtype)
+            if dtype != AUTO:
+                return model.to(device, dtype)
+            model = model.to(device)
+            return _quickest(model, device, lambda: _from_folder(name, folder, built_in))
+
+
+def _quickest(model: LatentModel, device: str, again: Callable[[], LatentModel]) -> LatentModel:
+    """A float32 model in the number type that its device does fastest; as it was (``again``) where that is no good."""
+    wanted = fastest.fastest(model.device)
+    model.chosen = FLOAT32
+    if wanted == model.chosen:
+        return model
+    picture = fastest.picture(model.image_size)
+    exact = fastest.sample(model, picture)
+    model = model.to(device, wanted)
+    if not fastest.agrees(fastest.sample(model, picture), exact):
+        wanted, model = FLOAT32, again().to(device)
+    model.chosen = wanted
+    return model
 
 
 @contextlib.contextmanager

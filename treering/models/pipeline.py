@@ -35,6 +35,7 @@ class LatentModel:
 
     ``shape``: latent ``(C, h, w)``.  ``image_size``: ``(height, width)`` in pixels.  ``captions``: a random prompt of
     the model's own world for a seed, if it came with such.  ``tf32``: whether a GPU may round float32 to TF32.
+    ``chosen``: the number type, where it was left to the machine.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class LatentModel:
         offset: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         self.name, self._folder, self.captions, self.tf32 = name, folder, captions, False
+        self.chosen: str | None = None
         self.offset = offset
         self.vae, self.unet, self.text_encoder = vae, unet, text_encoder
         self.tokenizer, self._scheduler = tokenizer, scheduler

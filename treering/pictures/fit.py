@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import ImageError
@@ -33,6 +35,14 @@ def fit(image: Image.Image, size: tuple[int, int], stored: tuple[int, int], note
     # Cut before resizing, so that what is cut off does not reach in.
     part = image if cropped == stored else image.crop((left, top, right, bottom))
     return part if cropped == size[::-1] else _resized(part, size, None)
+
+
+def fitted(pictures: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Pictures uint8 [B, H, W, 3], each as :func:`fit` brings it to size = (height, width)."""
+    if tuple(pictures.shape[1:3]) == tuple(size):
+        return pictures
+    stored = (pictures.shape[2], pictures.shape[1])
+    return np.stack([np.asarray(fit(Image.fromarray(one), size, stored, [])) for one in pictures])
 
 
 def _resized(image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None) -> Image.Image:

@@ -12,6 +12,9 @@ from . import decode, integrity, limits
 from .fit import check_size
 from .sources import Source, name_of, read_bytes
 
+CELL = 8
+"""Pixels of a cell of the least latents that there are, on a side."""
+
 DAMAGED = "Damaged"
 """How a note begins that says that the file is not as its writer left it."""
 
@@ -22,15 +25,25 @@ class Picture:
 
     pixels: uint8 [H, W, 3], sRGB, upright.
     notes: short sentences, in order, that say what was done to the file's content to get there, those of damage first.
+    stored: (height, width) in the file; None where that is not known.
     """
 
     pixels: NDArray[np.uint8]
     notes: tuple[str, ...]
+    stored: tuple[int, int] | None = None
 
     @property
     def damaged(self) -> tuple[str, ...]:
         """The notes that say what of the file is damaged; each begins with DAMAGED."""
         return tuple(note for note in self.notes if note.startswith(DAMAGED))
+
+    @property
+    def too_small(self) -> str | None:
+        """A sentence if the file has less than a cell of a latent on a side, so that there is nothing to read."""
+        if self.stored is None or min(self.stored) >= CELL:
+            return None
+        height, width = self.stored
+        return f"The picture has {width}x{height} pixels, less than a cell of a latent, so there is nothing to read."
 
 
 def read(
@@ -60,7 +73,7 @@ def _read(data: bytes, size: tuple[int, int] | None, name: str, strict: bool) ->
     image = decode.opened(data, name)
     limits.check_scans(found.scans, image.width, image.height, name)
     _refuse(found, name, strict)
-    kind, (raw, short) = image.format, decode.raw(image, data, size)
+    kind, stored, (raw, short) = image.format, (image.height, image.width), decode.raw(image, data, size)
     del image  # so that `finished` can give up what it no longer needs
     if short:
         found.add("the pixels of the JPEG end too early")
@@ -69,7 +82,7 @@ def _read(data: bytes, size: tuple[int, int] | None, name: str, strict: bool) ->
     if found.trailing and kind != "MPO":  # whose further pictures follow the first
         notes.append(f"{found.trailing} bytes after the end of the picture were ignored.")
     pixels = decode.finished(raw, data, size, name, notes)
-    return Picture(pixels, tuple(dict.fromkeys(notes)))
+    return Picture(pixels, tuple(dict.fromkeys(notes)), stored)
 
 
 def _refuse(found: integrity.Found, name: str, strict: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -20,13 +20,13 @@ from ..inversion import DecoderInversion
 from ..marks.keyring import Keyring
 from ..models import LatentModel
 from ..pictures import images
-from ..settings import METHOD, MOST
+from ..settings import FLOAT32, METHOD, MOST
 from ..settings import Reading as Settings
 from ..types import Answer, Detection, Match, Solution
 from . import plan as plans
 from .assessable import failure, one_colour
-from .plan import EFFORTS, Outcome
-from .record import Done, Finding, Reading
+from .plan import EFFORTS, UNREAD, Outcome
+from .record import Done, Reading
 from .search import Candidate
 from .stages import Given, Stage
 from .tools import Tools
@@ -107,21 +107,32 @@ class Detector:
             results += self._detect(pictures[i : i + rows], notes[i : i + rows])
         return results
 
+    def begun(self, pictures: NDArray[np.uint8]) -> list[Reading]:
+        """Records of pictures uint8 ``[B, H, W, 3]`` that went together through what every picture goes through."""
+        readings = [self.tools.reading(picture) for picture in pictures]
+        lively = [reading for reading in readings if not one_colour(reading)]
+        first = self.stages[0]
+        if lively and isinstance(first, Given):
+            self.tools.prepare(lively, first.method, first.count(self.tools))
+        return readings
+
     def examine(self, picture: NDArray[np.uint8], notes: Sequence[str] = ()) -> tuple[Detection, Done]:
         """As a call, of one picture uint8 ``[H, W, 3]``, with the stage that decided on the class: for evidence."""
         reading, started = self.tools.reading(picture), time.perf_counter()
         found = self._run(reading)
         seconds = round(time.perf_counter() - started, 3)
-        return self._result(reading, found, seconds, tuple(notes)), (found or _NOTHING).by_class
+        return self.result(reading, found, seconds, tuple(notes)), (found or UNREAD).by_class
+
+    def walk(self, reading: Reading) -> Iterator[Outcome]:
+        """What is known of a picture after each stage, which is run when it is asked for."""
+        return plans.walk(self.stages, reading, self.tools)
 
     def _detect(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]]) -> list[Detection]:
         started = time.perf_counter()
-        readings = [self.tools.reading(picture) for picture in pictures]
-        lively = [reading for reading in readings if not one_colour(reading)]
-        first = self.stages[0]
-        if lively and isinstance(first, Given):  # the one stage that every picture goes through
-            self.tools.prepare(lively, first.method, first.count(self.tools))
+        readings = self.begun(pictures)
         together = (time.perf_counter() - started) / len(pictures)
+        for reading in readings:
+            reading.spent = together
         return [
             self._one(reading, together, tuple(notes[i]) if i < len(notes) else ())
             for i, reading in enumerate(readings)
@@ -130,7 +141,7 @@ class Detector:
     def _one(self, reading: Reading, before: float, notes: tuple[str, ...]) -> Detection:
         started = time.perf_counter()
         found = self._run(reading)
-        return self._result(reading, found, round(before + time.perf_counter() - started, 3), notes)
+        return self.result(reading, found, round(before + time.perf_counter() - started, 3), notes)
 
     def _run(self, reading: Reading) -> Outcome | None:
         """All stages; None where there is nothing to read."""
@@ -147,8 +158,9 @@ class Detector:
         why = failure(reading)
         return (Answer.NOT_ASSESSABLE, why) if why else (Answer.NONE, None)
 
-    def _result(self, reading: Reading, outcome: Outcome | None, seconds: float, notes: tuple[str, ...]) -> Detection:
-        found = outcome or _NOTHING
+    def result(self, reading: Reading, outcome: Outcome | None, seconds: float, notes: tuple[str, ...]) -> Detection:
+        """What is said of a picture; ``outcome``: of its stages, None where there was nothing to read."""
+        found = outcome or UNREAD
         answer, why = self._answer(reading, found) if outcome else (Answer.NOT_ASSESSABLE, one_colour(reading))
         decided = found.by_keyring if answer is Answer.KEYRING else found.by_class
         match = found.by_class.finding.match or Match(0, 0.0, 0.0, 0.0)
@@ -167,7 +179,7 @@ class Detector:
             status=_status(reading),
             seconds=seconds,
             reason=why,
-            notes=notes,
+            notes=(*notes, *_said(self.model, self.keyring)),
             p_keyring=_p(found.log10_keyring),
             log10_p_keyring=found.log10_keyring,
             effort=self.settings.way,
@@ -183,9 +195,15 @@ LEAST = 1e-38
 """The least p-value that is told."""
 
 _FOUND = (Answer.KEY, Answer.KEYRING)
-_NO_STAGE = Done("", 1.0, Finding(), 0.0)
-_NOTHING = Outcome(0.0, 0.0, _NO_STAGE, _NO_STAGE)
-"""What comes of no stage at all."""
+
+
+def _said(model: LatentModel, keyring: Keyring) -> tuple[str, ...]:
+    """What to know of the numbers: another type than the usual, or another test than the exact one."""
+    chosen = getattr(model, "chosen", None)
+    said = [f"Read in {chosen}, which this machine does fastest."] if chosen not in (None, FLOAT32) else []
+    if not keyring.pattern.secret:
+        said.append("The p-value is the classical one, as the values of this pattern are public.")
+    return tuple(said)
 
 
 def _inversion(settings: Settings) -> DecoderInversion:

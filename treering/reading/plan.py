@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .confirm import Glance
-from .record import NOTHING, Done, Reading
+from .record import NOTHING, Done, Finding, Reading
 from .stages import Again, Given, Posed, Stage, Trimmed
 from .tools import ENCODER, Tools
 
@@ -60,17 +61,30 @@ class Outcome:
     by_keyring: Done
 
 
-def run(stages: tuple[Stage, ...], reading: Reading, tools: Tools, fpr: float, every: bool = False) -> Outcome:
-    """Stage by stage until a class is named at ``fpr`` (or, with ``every``, to the end)."""
+_NO_STAGE = Done("", 1.0, Finding(), 0.0)
+
+UNREAD = Outcome(NOTHING, NOTHING, _NO_STAGE, _NO_STAGE)
+"""What comes of no stage at all."""
+
+
+def walk(stages: tuple[Stage, ...], reading: Reading, tools: Tools) -> Iterator[Outcome]:
+    """Stage by stage, each when it is asked for: what is known after it."""
     for stage in stages:
-        started = time.perf_counter()
+        started, reading.spent = time.perf_counter() - reading.spent, 0.0
         found = stage.run(reading, tools)
         statuses, reading.calls = dict(reading.calls), Counter()
         if found is not None:
             reading.done.append(Done(stage.name, stage.share, found, time.perf_counter() - started, statuses))
-            if not every and outcome(reading.done, tools).log10_class <= math.log10(fpr):
-                break
-    return outcome(reading.done, tools)
+        yield outcome(reading.done, tools)
+
+
+def run(stages: tuple[Stage, ...], reading: Reading, tools: Tools, fpr: float, every: bool = False) -> Outcome:
+    """Stage by stage until a class is named at ``fpr`` (or, with ``every``, to the end)."""
+    found = UNREAD
+    for found in walk(stages, reading, tools):
+        if not every and found.log10_class <= math.log10(fpr):
+            break
+    return found
 
 
 def outcome(done: list[Done], tools: Tools) -> Outcome:
@@ -78,6 +92,8 @@ def outcome(done: list[Done], tools: Tools) -> Outcome:
 
     Where a keyring has a synchronisation part, two questions are asked and each gets half of the error budget.
     """
+    if not done:
+        return UNREAD
     questions = math.log10(2) if tools.values.synchronised else 0.0
     by_class = min(done, key=lambda one: one.finding.log10_class - math.log10(one.share))
     by_keyring = min(done, key=lambda one: one.finding.log10_keyring - math.log10(one.share))

@@ -71,6 +71,7 @@ class Reading:
     number of steps, float32 ``[C, h, w]``, zero in cells of one colour; ``failed``: those whose numbers are not finite.
     ``calls``: how many solver calls ended how since a stage last told of them.
     ``alive``: cells that are not of one colour, ``[h, w]``.  ``done``: the stages so far.
+    ``spent``: seconds before the first of them, which it is told to have taken.
     """
 
     picture: NDArray[np.uint8]
@@ -80,6 +81,7 @@ class Reading:
     failed: dict[str, str] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
     done: list[Done] = field(default_factory=list)
+    spent: float = 0.0
 
     def keep(self, name: str, steps: int, noise: Tensor) -> NDArray[np.float32]:
         """Put away one recovered noise ``[C, h, w]``; numbers that are not finite count for nothing, and are told."""

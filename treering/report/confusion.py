@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..statistics import Confusion, Rate
-from ..types import Answer, Found
+from ..types import Answer, Found, Key
 from .tables import markdown_table, padded
 
 CORNER = "true \\ found"
@@ -78,9 +78,11 @@ def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def name(label: Found) -> str:
-    """An answer as people read it: a class, ``none``, ``keyring`` or ``not assessable``."""
+    """An answer as people read it: a class, ``none``, ``keyring`` or ``not assessable``; a keyring before its class."""
     if isinstance(label, Answer):
         return label.value
+    if isinstance(label, Key):
+        return f"{label.keyring} {label.key}"
     return "none" if label is None else str(label)
 
 

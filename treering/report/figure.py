@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import files
 from ..errors import InputError
 from ..statistics import Confusion
-from ..types import Found
+from ..types import Class, Found
 from .confusion import interval_text, name, others, percent, shown
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _draw_numbers(axes: Axes, page: _Page, counts: list[list[int]], shares: list
                 axes.text(x + 0.5, y + 0.5, str(count), ha="center", va="center_baseline", color=colour, fontsize=size)
 
 
-def _draw_labels(axes: Axes, true: Sequence[int | None], found: Sequence[Found]) -> None:
+def _draw_labels(axes: Axes, true: Sequence[Class | None], found: Sequence[Found]) -> None:
     _ticks(axes.xaxis, found)
     _ticks(axes.yaxis, true)
     axes.set_xlabel("found key", color=_INK, fontsize=10, labelpad=6)

@@ -15,6 +15,7 @@ STUDIES = {
     "table": (6, "tables of up to a million marks: seconds, memory, and where the screen has the right one"),
     "null": (4, "whether p-values are uniform where there is no mark"),
     "speed": (1000, "seconds and memory of whole processes"),
+    "stages": (8, "what a picture costs in each stage of a reading, and pictures a second, beside what it was"),
     "pictures": (200, "reading of pictures: the dearest files, damage that goes unnoticed, threads"),
     "batching": (3, "pictures that go through a network together: seconds, and whether any bit changes"),
     "kills": (100, "what kill -9 of embed and verify leaves behind: pictures, rows, results"),

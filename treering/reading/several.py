@@ -1,0 +1,170 @@
+"""Several keyrings and models in one search: families of deployments, yearly rotation, a ring that was compromised.
+
+Each pair of a model and a keyring is a hypothesis like all others: n of them get an n-th of the error budget each
+(Bonferroni), whatever they have in common, so that the least p over its share is valid.  Pairs of one model share all
+that does not depend on the keyring: a picture goes through the encoder and the sampler once.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..inversion import DecoderInversion
+from ..marks.keyring import Keyring
+from ..models import LatentModel
+from ..pictures.fit import fitted
+from ..settings import Reading as Settings
+from ..types import Answer, Detection
+from .assessable import one_colour
+from .detector import Detector
+from .plan import UNREAD, Outcome
+from .record import NOTHING, Reading
+
+Pair = tuple[LatentModel, Keyring]
+
+
+class Detectors:
+    """Reads marks of several keyrings, or of one in several models, from pictures.
+
+    ``pairs``: models, each with a keyring whose marks fit it; ``names``: what results call the keyrings (None: their
+    ids).  Everything else is as in :class:`Detector`, and the same for all.  Raises ``InputError`` for no pair and for
+    the same pair twice, ``ModelError`` for one that does not fit.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        settings: Settings | None = None,
+        *,
+        names: Sequence[str] | None = None,
+        method: str | DecoderInversion | None = None,
+        every: bool | None = None,
+        **changes: Any,
+    ) -> None:
+        check(pairs)
+        self.names = list(names or (keyring.id for _, keyring in pairs))
+        if len(self.names) != len(pairs):
+            raise InputError(f"There are {len(self.names)} names for {len(pairs)} keyrings.")
+        self.all = [
+            Detector(model, keyring, settings, method=method, every=every, **changes) for model, keyring in pairs
+        ]
+        self.settings, self.every = self.all[0].settings, self.all[0].every
+        self.model = self.all[0].model
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the pictures to bring, if it is the same for all; None: bring them as they are."""
+        sizes = {one.keyring.image_size for one in self.all}
+        return sizes.pop() if len(sizes) == 1 else None
+
+    def __call__(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
+        """One result a picture uint8 ``[B, H, W, 3]`` of any size; it does not depend on the others."""
+        if np.ndim(pictures) != 4 or pictures.shape[3] != 3 or pictures.dtype != np.uint8:
+            raise InputError(f"Pictures must be uint8 [B, H, W, 3], not {pictures.dtype} {list(pictures.shape)}.")
+        rows = max(one.model.batching.rows("detect") for one in self.all)
+        results: list[Detection] = []
+        for i in range(0, len(pictures), rows):
+            results += self._detect(pictures[i : i + rows], notes[i : i + rows])
+        return results
+
+    def _detect(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]]) -> list[Detection]:
+        started = time.perf_counter()
+        readings = list(zip(*self._begun(pictures), strict=True))  # [B][pairs]
+        together = (time.perf_counter() - started) / len(pictures)
+        told = [tuple(notes[i]) if i < len(notes) else () for i in range(len(pictures))]
+        return [self._one(list(each), together, said) for each, said in zip(readings, told, strict=True)]
+
+    def _begun(self, pictures: NDArray[np.uint8]) -> list[list[Reading]]:
+        """Records of the pictures for every pair; pairs of one model and size have their numbers in common."""
+        shared: dict[tuple[int, tuple[int, int]], list[Reading]] = {}
+        found = []
+        for one in self.all:
+            what = id(one.model), one.keyring.image_size
+            if what not in shared:
+                shared[what] = one.begun(fitted(pictures, one.keyring.image_size))
+            found.append([_beside(reading) for reading in shared[what]])
+        return found
+
+    def _one(self, readings: list[Reading], before: float, notes: tuple[str, ...]) -> Detection:
+        started = time.perf_counter()
+        sides = [_Side(one, reading) for one, reading in zip(self.all, readings, strict=True)]
+        lively = [side for side in sides if not one_colour(side.reading)]
+        limit = math.log10(self.settings.fpr)
+        for _ in self.all[0].stages:  # a stage of every pair, the cheap ones first
+            for side in lively:
+                side.step(len(sides))
+            if not self.every and any(side.found.log10_class <= limit for side in lively):
+                break
+        return self._result(sides, round(before + time.perf_counter() - started, 3), notes)
+
+    def _result(self, sides: list[_Side], seconds: float, notes: tuple[str, ...]) -> Detection:
+        told = [
+            replace(side.result(seconds, notes), keyring_name=name)
+            for side, name in zip(sides, self.names, strict=True)
+        ]
+        best = min(told, key=_order)
+        searched = [{**_who(one), "log10_p": one.log10_p, "log10_p_keyring": one.log10_p_keyring} for one in told]
+        stages = [{**stage, **_who(one)} for one in told for stage in one.stages]
+        return replace(best, stages=tuple(stages), searched=tuple(searched))
+
+
+@dataclass(eq=False)
+class _Side:
+    """One pair on its way through a picture; p-values are those that the whole search has paid for."""
+
+    detector: Detector
+    reading: Reading
+    found: Outcome = UNREAD
+    _walk: Iterator[Outcome] | None = None
+
+    def step(self, pairs: int) -> None:
+        """Run the next stage."""
+        self._walk = self._walk or self.detector.walk(self.reading)
+        found = next(self._walk)
+        self.found = replace(
+            found,
+            log10_class=min(NOTHING, found.log10_class + math.log10(pairs)),
+            log10_keyring=min(NOTHING, found.log10_keyring + math.log10(pairs)),
+        )
+
+    def result(self, seconds: float, notes: tuple[str, ...]) -> Detection:
+        """What this pair says."""
+        return self.detector.result(self.reading, None if one_colour(self.reading) else self.found, seconds, notes)
+
+
+_RANK = (Answer.KEY, Answer.KEYRING, Answer.NOT_ASSESSABLE, Answer.NONE)
+"""What outweighs what: where one model failed, nothing that the others did not find is known not to be there."""
+
+
+def _who(one: Detection) -> dict[str, str]:
+    return {"keyring": one.keyring, "keyring_name": one.keyring_name, "model": one.model}
+
+
+def _order(one: Detection) -> tuple[int, float]:
+    """The surest answer first."""
+    least = one.log10_p_keyring if one.answer is Answer.KEYRING else one.log10_p
+    return _RANK.index(one.answer), least
+
+
+def _beside(reading: Reading) -> Reading:
+    """A record with the same numbers, and findings of its own."""
+    return replace(reading, calls=Counter(reading.calls), done=[])
+
+
+def check(pairs: Sequence[Pair]) -> None:
+    """Raise ``InputError`` unless there is a pair, and none twice."""
+    if not pairs:
+        raise InputError("At least one keyring is to be searched.")
+    seen = Counter((id(model), keyring.id) for model, keyring in pairs)
+    twice = next((keyring for model, keyring in pairs if seen[id(model), keyring.id] > 1), None)
+    if twice is not None:
+        raise InputError(f"The keyring {twice.id} is named twice; each is searched once.")
