@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from treering.research.attacks import Attack
 
 
+OTHER = "vae-other"
+"""The attack that takes a folder."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What is done to every picture."""
@@ -30,6 +34,7 @@ class Job:
     model: ModelChoice
     force: bool
     as_json: bool
+    autoencoder: Path | None = None
 
     @cached_property
     def loaded(self) -> LatentModel:
@@ -41,7 +46,7 @@ class Job:
         """The attack, with its model where it needs one."""
         from treering.research import attacks
 
-        return attacks.get(self.name, lambda: self.loaded)
+        return attacks.get(self.name, lambda: self.loaded, self.autoencoder)
 
 
 @click.command(short_help="Do to pictures what may happen to them: compress, crop, blur, regenerate.")
@@ -59,6 +64,13 @@ class Job:
 @click.option(
     "--seed", type=Seed(), default=0, metavar="N", help="Seed of the first picture; the others have the numbers after."
 )
+@click.option(
+    "--autoencoder",
+    type=Named(),
+    metavar="DIR",
+    show_default="$TREERING_TAEF2",
+    help="For vae-other: folder of the autoencoder: TAEF2 (taef2.safetensors) or an AutoencoderKL of diffusers.",
+)
 @default_model_options
 @force_option("Overwrite a picture that exists.")
 @json_option
@@ -71,6 +83,7 @@ def command(
     listed: bool,
     output: Path,
     seed: int,
+    autoencoder: Path | None,
     model: ModelChoice,
     force: bool,
     as_json: bool,
@@ -79,8 +92,7 @@ def command(
 
     The same picture, attack, strength and seed give the same result. Results are PNG files, or of the format in which
     the attack ends: .jpg of jpeg, .webp of webp, .avif of avif. Attacks through networks (vae, diffusion, ...) work at
-    the model's size. The attack vae-other takes another autoencoder from the folder that $TREERING_TAEF2 names: that
-    of TAEF2 (taef2.safetensors) or an AutoencoderKL of diffusers.
+    the model's size; vae-other goes through the autoencoder that --autoencoder names.
 
     \b
     Exit codes: 0 done; 1 an error; 2 wrong usage; 3 some of several pictures could not be read.
@@ -93,7 +105,9 @@ def command(
         raise click.UsageError("Name at least one picture, or --list.")
     if name is None:
         raise click.UsageError("Name an attack with --name; --list shows all.")
-    job = Job(name, _strength(name, strength), seed, model, force, as_json)
+    if autoencoder is not None and name != OTHER:
+        raise click.UsageError(f"--autoencoder is for the attack {OTHER}.")
+    job = Job(name, _strength(name, strength), seed, model, force, as_json, autoencoder)
     targets = _targets(job, images, output)
     done = [_one(job, seed + i, *pair) for i, pair in enumerate(zip(images, targets, strict=True))]
     ctx.exit(0 if all(done) else FAILED if len(done) == 1 else SOME_FAILED)

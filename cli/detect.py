@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from treering.settings import Reading
+from treering.settings import EFFORTS, Reading
+from treering.types import PARTS
 
-from .console import FAILED, SOME_FAILED, Failure, NoAnswer, complain, emit, p_text, sentences, shown, tell
+from .console import FAILED, SOME_FAILED, Failure, NoAnswer, complain, emit, sentences, shown, tell
 from .evidence import Signing, evidence_options
 from .options import (
     ModelChoices,
@@ -22,19 +23,21 @@ from .options import (
     models_options,
     reading_options,
 )
+from .pages import answer, evidence, page_lines
 from .searched import Searched
 from .terminal import standard_input
 
 if TYPE_CHECKING:
     from treering.batch import Detect
+    from treering.marks.names import Names
     from treering.reading import Detector
     from treering.reading.clips import ClipDetector
+    from treering.reading.pages import Pages
     from treering.types import Detection
 
-NOT_MARKED = 1
+    from .pages import Result
 
-LEAST = -38
-"""log10 of the least p-value that is printed: a secret of 128 bits has no more to give."""
+NOT_MARKED, IN_PARTS = 1, 4
 
 
 @click.command(short_help="Read the mark of pictures.")
@@ -43,6 +46,12 @@ LEAST = -38
 @models_options
 @reading_options
 @click.option("--clip", is_flag=True, help="Read each folder as one clip: its pictures, by name, are the frames.")
+@click.option(
+    "--several",
+    is_flag=True,
+    help="Look for several marks in each picture, which may be a page, a collage or a grid, and tell where each lies. "
+    "--effort max does so where the whole is not marked.",
+)
 @click.option("--exit-code", is_flag=True, help="Let the exit code say whether all pictures are marked; see above.")
 @evidence_options
 @json_option
@@ -54,6 +63,7 @@ def command(
     models: ModelChoices,
     reading: Reading,
     clip: bool,
+    several: bool,
     exit_code: bool,
     evidence: Signing | None,
     as_json: bool,
@@ -76,25 +86,29 @@ def command(
       1  all were read and at least one is not marked
       2  wrong usage
       3  not known, because of an error, or because some are not assessable
+      4  all are marked, but at least one only in parts: see --several
 
     A picture is not assessable where the numbers fail or there is nothing to read; the reason is told. A mark of the
     keyring whose class cannot be read is answered with: keyring.
     With several keyrings or models, the p-value is corrected for all of them, and the answer names the keyring by its
     file and, where several are searched, the model.
     --json prints one object for each picture: file, answer (key, keyring, none, not assessable), key (a number or
-    null), p_value, log10_p, p_keyring, pose, stages and the rest; or file and error.
+    null), p_value, log10_p, p_keyring, pose, stages and the rest; or file and error. With --several the answer may
+    be: parts; then key is null, marks is a list (key, p_value, box in pixels, share of the picture), and share tells
+    how much of the picture they cover. All marks of a picture are corrected together.
     """
     with sentences(NoAnswer if exit_code else Failure):
+        one = max(len(keyrings), len(models.names)) <= 1
         if evidence:
             evidence.check(images)
-            if max(len(keyrings), len(models.names)) > 1:
-                raise click.UsageError("--evidence is about one keyring and one model.")
-        reader = _Reader(Searched.load(keyrings, models, reading), reading, evidence, clip)
+        if not one and (evidence or several):
+            raise click.UsageError("--evidence and --several are about one keyring and one model.")
+        reader = _Reader(Searched.load(keyrings, models, reading), reading, several, evidence, clip)
         results = _run(reader, images, as_json)
     ctx.exit(_code_of_marks(results) if exit_code else _code(results))
 
 
-Results = Sequence["Detection | None"]
+Results = Sequence["Result | None"]
 """One for each picture; None where it could not be read."""
 
 
@@ -107,18 +121,36 @@ def _code(results: Results) -> int:
 def _code_of_marks(results: Results) -> int:
     if None in results or _unassessed(results):
         return SOME_FAILED
-    return NOT_MARKED if any(result is not None and result.answer.value == "none" for result in results) else 0
+    answers = {answer(result) for result in results if result is not None}
+    return NOT_MARKED if "none" in answers else IN_PARTS if PARTS in answers else 0
 
 
 def _unassessed(results: Results) -> bool:
-    return any(result is not None and result.answer.value == "not assessable" for result in results)
+    return any(result is not None and answer(result) == "not assessable" for result in results)
 
 
 class _Reader:
     """Reads pictures; the model is loaded for the first that is a picture."""
 
-    def __init__(self, searched: Searched, reading: Reading, evidence: Signing | None, folders: bool) -> None:
-        self.searched, self.reading, self.evidence, self.folders = searched, reading, evidence, folders
+    def __init__(
+        self, searched: Searched, reading: Reading, several: bool, evidence: Signing | None, folders: bool
+    ) -> None:
+        self.searched, self.reading, self.several = searched, reading, several
+        self.evidence, self.folders = evidence, folders
+
+    @cached_property
+    def _names(self) -> dict[str, Names]:
+        from treering.marks import names
+
+        searched = self.searched
+        return {ring.id: names.load(path, ring) for path, ring in zip(searched.paths, searched.keyrings, strict=True)}
+
+    def name(self, result: Result) -> str | None:
+        """What the class that was found is called; None where it has no name."""
+        from treering.reading.pages import Page
+
+        found = result.told if isinstance(result, Page) else result
+        return self._names[found.keyring].of(result.key) if found.keyring in self._names else None
 
     @cached_property
     def detector(self) -> Detector:
@@ -136,7 +168,16 @@ class _Reader:
 
         return ClipDetector(self.detector.model, self.searched.keyring, self.reading)
 
-    def __call__(self, name: str) -> Detection:
+    @cached_property
+    def pages(self) -> Pages | None:
+        """What looks for several marks; None where nobody asks for that."""
+        if not self._in_parts:
+            return None
+        from treering.reading.pages import Pages
+
+        return Pages(self.detector)
+
+    def __call__(self, name: str) -> Result:
         from treering.errors import ImageError
         from treering.pictures import images
 
@@ -146,9 +187,11 @@ class _Reader:
             raise ImageError(f"{name} is a folder; check it with `treering verify {name}`.")
         source = _standard_input() if name == "-" else Path(name)
         label = "Standard input" if name == "-" else name
-        picture = images.read(source, self.searched.size, label, strict=self.reading.strict)
+        picture = images.read(source, self._size, label, strict=self.reading.strict)  # before a model is loaded
         if self.evidence:
             return self.evidence.write(self.detector, picture, Path(name))
+        if self.pages:
+            return self.pages(picture.pixels, picture.notes, self.several)
         return self.detect(picture.pixels[None], [picture.notes])[0].unless(picture.too_small)
 
     def _is_clip(self, path: Path) -> bool:
@@ -168,6 +211,17 @@ class _Reader:
         clip = clips.read(path, self.searched.size, strict=self.reading.strict)
         return self.clips(clip.frames[None], [clip.notes])[0]
 
+    @property
+    def _size(self) -> tuple[int, int] | None:
+        """The size that pictures are brought to; None where parts of them are looked at."""
+        return None if self._in_parts else self.searched.size
+
+    @property
+    def _in_parts(self) -> bool:
+        if self.evidence or self.searched.several:
+            return False
+        return self.several or self.reading.way == EFFORTS[-1]
+
 
 def _standard_input() -> BinaryIO:
     from treering.errors import ImageError
@@ -178,12 +232,12 @@ def _standard_input() -> BinaryIO:
         raise ImageError("Standard input is closed.") from None
 
 
-def _run(reader: _Reader, names: Sequence[str], as_json: bool) -> list[Detection | None]:
+def _run(reader: _Reader, names: Sequence[str], as_json: bool) -> list[Result | None]:
     width = min(max(len(shown(name)) for name in names), 60)
     return [_one(reader, name, width, as_json) for name in names]
 
 
-def _one(reader: _Reader, name: str, width: int, as_json: bool) -> Detection | None:
+def _one(reader: _Reader, name: str, width: int, as_json: bool) -> Result | None:
     from treering.errors import ImageError
 
     try:
@@ -193,23 +247,38 @@ def _one(reader: _Reader, name: str, width: int, as_json: bool) -> Detection | N
         if as_json:
             emit({"file": name, "error": str(error)})
         return None
+    called = reader.name(detection)
     if as_json:
-        emit({"file": name, **detection.as_dict()})
-    else:
-        tell(f"{shown(name):<{width}}  {line(detection)}")
+        emit({"file": name, **detection.as_dict(), **({"name": called} if called else {})})
+        return detection
+    for i, text in enumerate(_lines(detection, called)):
+        tell(f"{'' if i else shown(name):<{width}}  {text}")
     return detection
 
 
-def line(detection: Detection) -> str:
+def _lines(result: Result, name: str | None) -> Iterator[str]:
+    """A result for people: one line, or one for each mark of a page; ``name``: of its class."""
+    from treering.reading.pages import Page
+
+    if not isinstance(result, Page):
+        yield line(result, name)
+    elif answer(result) == PARTS:
+        yield from page_lines(result)
+    else:
+        yield line(result.told, name)
+
+
+def line(detection: Detection, name: str | None = None) -> str:
     """A detection for people."""
-    answer = detection.answer.value if detection.key is None else f"key {detection.key}"
+    found = detection.answer.value if detection.key is None else f"key {detection.key}"
+    found += f' "{shown(name)}"' if name else ""
     if detection.searched and detection.answer.value in ("key", "keyring"):
-        answer += f" of {shown(_whose(detection))}"
+        found += f" of {shown(_whose(detection))}"
     log10_p = detection.log10_p_keyring if detection.answer.value == "keyring" else detection.log10_p
     remarks = [text for text in (detection.reason, pose_text(detection), *detection.notes) if text]
     notes = f"  ({' '.join(remarks)})" if remarks else ""
-    evidence = "" if detection.reason else f"p {_p(log10_p)}"
-    return f"{answer:<8}  {evidence:<13}  {detection.seconds:.1f} s{notes}"
+    told = "" if detection.reason else evidence(log10_p)
+    return f"{found:<8}  {told:<13}  {detection.seconds:.1f} s{notes}"
 
 
 def _whose(detection: Detection) -> str:
@@ -217,11 +286,6 @@ def _whose(detection: Detection) -> str:
     models = {one["model"] for one in detection.searched}
     model = detection.model.rsplit(":", 1)[0]
     return f"{detection.keyring_name}, model {model}" if len(models) > 1 else detection.keyring_name
-
-
-def _p(log10_p: float) -> str:
-    """The p-value; below what a secret has to give, that it is below, and how strong the evidence is."""
-    return f"= {p_text(log10_p)}" if log10_p >= LEAST else f"< 1e{LEAST} (1e{log10_p:.0f})"
 
 
 def pose_text(detection: Detection) -> str | None:

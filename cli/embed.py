@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ import click
 from treering.models import DEFAULT
 from treering.settings import MOST_FRAMES, Sampling
 
+from . import checks
 from .console import Failure, clear_line, emit, on_terminal, say, sentences, shown
 from .options import (
     Classes,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from treering.batch import Film, Gallery
+    from treering.checking import Checked
     from treering.marks.keyring import Keyring
     from treering.models import LatentModel
 
@@ -45,8 +47,8 @@ if TYPE_CHECKING:
 class Job:
     """What is asked for, apart from the model and the keyring.
 
-    ``keys``: classes, of which each picture carries one; None for pictures without a mark.  ``frames``: of a clip;
-    None for pictures.
+    ``keys``: classes, of which each picture carries one; None for pictures without a mark.  ``level``: the p-value that
+    pictures are to reach when they are read back; None where they are not.  ``frames``: of a clip; None for pictures.
     """
 
     keys: Sequence[int] | None
@@ -54,6 +56,7 @@ class Job:
     count: int
     seed: int
     sampling: Sampling
+    level: float | None = None
     frames: int | None = None
 
 
@@ -67,8 +70,9 @@ class Picture:
     nonce: int | None = None
 
 
-Make = Callable[[Picture], "NDArray[Any]"]
-"""Makes one picture, uint8 ``[H, W, 3]``, or clip, ``[F, H, W, 3]``."""
+Make = Callable[[Picture], "tuple[NDArray[Any], Checked | None]"]
+"""Makes one picture, uint8 ``[H, W, 3]``, or clip, ``[F, H, W, 3]``, and says what reading it back has shown, if it
+was."""
 
 
 @click.command(short_help="Make pictures that carry the mark of a class.")
@@ -134,6 +138,7 @@ Make = Callable[[Picture], "NDArray[Any]"]
 @keyring_option
 @model_options
 @sampling
+@checks.check_options
 @force_option("Overwrite a picture that exists.")
 @json_option
 def command(
@@ -148,6 +153,7 @@ def command(
     keyring: Path | None,
     model: ModelChoice,
     sampling: Sampling,
+    level: float | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -163,7 +169,8 @@ def command(
     may write into one folder and one manifest. The next start mends what a kill left undone.
 
     \b
-    --json prints one object for each picture: file, prompt, seconds; with --manifest also key and seed.
+    --json prints one object for each picture: file, prompt, seconds; with --manifest also key and seed; with --check
+    also check: log10 p as it is and cut to half, stages, what was changed. The manifest has these columns then.
     Example: treering embed --key 2 --count 10 --output pictures
     """
     job = Job(
@@ -172,15 +179,19 @@ def command(
         count=_count(count, len(prompts)),
         seed=secrets.randbits(62) if seed is None else seed,
         sampling=sampling,
+        level=level,
         frames=frames,
     )
+    if level is not None and job.keys is None:
+        raise click.UsageError("--check reads the mark back, so it needs a class to mark with.")
     with sentences(interrupted="Interrupted; every picture that was named is complete."):
         ring = _keyring(job, keyring)
+        job = _without_retired(job, ring, keyring)
         gallery = (
             _gallery(output, job.count, manifest, force) if frames is None else _film(output, job, manifest, force)
         )
         make, pictures = _prepare(job, ring, model)
-        _run(gallery, as_json, make, pictures)
+        _run(gallery, as_json, make, pictures, job.level)
 
 
 def _keys(key: int | None, keys: Sequence[int] | None) -> Sequence[int] | None:
@@ -213,8 +224,10 @@ def _gallery(output: Path, count: int, manifest: Path | None, force: bool) -> Ga
 def _film(output: Path, job: Job, manifest: Path | None, force: bool) -> Film:
     from treering.batch import Film
 
-    if job.count > 1 or manifest is not None:
-        raise click.UsageError("--frames makes one clip; leave out --manifest and a --count or prompts for more.")
+    if job.count > 1 or manifest is not None or job.level is not None:
+        raise click.UsageError(
+            "--frames makes one clip; leave out --manifest, --check, and a --count or prompts for more."
+        )
     return Film.plan(output, force)
 
 
@@ -257,6 +270,15 @@ def _keyring(job: Job, path: Path | None) -> Keyring | None:
     return keyring
 
 
+def _without_retired(job: Job, keyring: Keyring | None, path: Path | None) -> Job:
+    """Leave out classes that are not given out any more."""
+    from treering.marks import names
+
+    if keyring is None or job.keys is None:
+        return job
+    return replace(job, keys=names.load(path or user_keyring(), keyring).left(job.keys))
+
+
 def _check_key(key: int, classes: int) -> None:
     if key >= classes:
         raise Failure(
@@ -267,10 +289,11 @@ def _check_key(key: int, classes: int) -> None:
 
 def _first_keyring(model: LatentModel) -> Keyring:
     from treering.marks import keyring_file
-    from treering.marks.keyring import Keyring
+
+    from .keyrings import own_keyring
 
     path = user_keyring()
-    keyring, made = keyring_file.create_or_load(path, lambda: Keyring.for_model(model))
+    keyring, made = keyring_file.create_or_load(path, lambda: own_keyring(model))
     if made:
         say(f"Made your keyring {path}; keep it safe and secret, because marks cannot be read without it.")
     return keyring
@@ -285,17 +308,21 @@ def _caption(job: Job, model: LatentModel, i: int) -> str:
 
 
 def _marked(job: Job, model: LatentModel, keyring: Keyring) -> Make:
-    from treering import filming, writing
+    from treering import checking, filming
 
     keyring.check_fits(model)
-    steps, guidance = job.sampling.steps, job.sampling.guidance
+    checker = None if job.level is None else checking.Checker(model, keyring, job.level)
 
-    def make(one: Picture) -> NDArray[Any]:
+    def make(one: Picture) -> tuple[NDArray[Any], Checked | None]:
+        steps, guidance = job.sampling.steps, job.sampling.guidance
         if job.frames is not None:
-            return filming.embed_clip(
-                model, keyring, one.key, one.prompt, job.frames, one.seed, steps, guidance, one.nonce
-            )
-        return writing.embed(model, keyring, one.key, [one.prompt], one.seed, steps, guidance, one.nonce)[0]
+            frames = (one.key, one.prompt, job.frames, one.seed, steps, guidance, one.nonce)
+            return filming.embed_clip(model, keyring, *frames), None
+        recipe = checking.Recipe(one.key or 0, one.prompt, one.seed, steps, guidance, one.nonce)
+        if checker is None:
+            return checking.make(model, keyring, recipe), None
+        checked = checker(recipe)
+        return checked.picture, checked
 
     return make
 
@@ -307,11 +334,11 @@ def _unmarked(job: Job, model: LatentModel) -> Make:
 
     steps, guidance = job.sampling.steps, job.sampling.guidance
 
-    def make(one: Picture) -> NDArray[Any]:
+    def make(one: Picture) -> tuple[NDArray[Any], None]:
         if job.frames is not None:
-            return filming.unmarked_clip(model, one.prompt, job.frames, one.seed, steps, guidance)
+            return filming.unmarked_clip(model, one.prompt, job.frames, one.seed, steps, guidance), None
         noise = plain_noise(model.shape, one.seed)
-        return writing.generate(model, noise, [one.prompt], steps, guidance)[0]
+        return writing.generate(model, noise, [one.prompt], steps, guidance)[0], None
 
     return make
 
@@ -319,26 +346,32 @@ def _unmarked(job: Job, model: LatentModel) -> Make:
 # Work
 
 
-def _run(gallery: Gallery | Film, as_json: bool, make: Make, pictures: Sequence[Picture]) -> None:
+def _run(gallery: Gallery | Film, as_json: bool, make: Make, pictures: Sequence[Picture], level: float | None) -> None:
     bar = click.progressbar(length=len(pictures), file=sys.stderr, width=30, show_pos=True)
     with bar if on_terminal() and len(pictures) > 1 else nullcontext() as progress:
         for file, picture in zip(gallery.files, pictures, strict=True):
-            record = _one(gallery, make, picture, file)
+            record, checked = _one(gallery, make, picture, file)
             clear_line()
             _tell_mended(gallery)
-            _print(record, as_json)
+            _print(record, checked, as_json)
+            if checked and level is not None:
+                checks.warn(record["file"], checked, level)
             if progress:
                 progress.update(1)
 
 
-def _one(gallery: Gallery | Film, make: Make, picture: Picture, file: Path) -> dict[str, Any]:
+def _one(gallery: Gallery | Film, make: Make, picture: Picture, file: Path) -> tuple[dict[str, Any], Checked | None]:
     started = time.perf_counter()
-    file = gallery.add(make(picture), file, picture.key)
+    pixels, checked = make(picture)
+    file = gallery.add(pixels, file, picture.key, checks.cells(checked.evidence) if checked else "")
     record = {"file": str(file), "prompt": picture.prompt, "seconds": round(time.perf_counter() - started, 3)}
-    return record if gallery.manifest is None else record | {"key": picture.key, "seed": picture.seed}
+    if gallery.manifest is not None:
+        record |= {"key": picture.key, "seed": checked.recipe.seed if checked else picture.seed}
+    return record, checked
 
 
-def _print(record: dict[str, Any], as_json: bool) -> None:
+def _print(record: dict[str, Any], checked: Checked | None, as_json: bool) -> None:
     if as_json:
-        return emit(record)
-    click.echo(f"{shown(record['file'])}  {shown(record['prompt'])}  {record['seconds']:.1f} s")
+        return emit(record | ({"check": checked.as_dict()} if checked else {}))
+    told = checks.text(checked) if checked else ""
+    click.echo(f"{shown(record['file'])}  {shown(record['prompt'])}  {record['seconds']:.1f} s{told}")

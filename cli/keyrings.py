@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,8 +13,11 @@ from treering.marks.keyring import Keyring
 from treering.marks.patterns import Pattern
 from treering.models import BUILT_IN, DEFAULT
 
-from .console import emit, shown
+from .console import emit, say, shown
 from .options import ModelChoice, apply, name_options
+
+if TYPE_CHECKING:
+    from treering.models import LatentModel
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -26,7 +29,12 @@ def classes_option(default: str) -> Decorator:
 
 def nonces_option(default: str) -> Decorator:
     """``--nonces N``, as :func:`classes_option`."""
-    return _count("--nonces", default, "How many different marks a class has; all of them are searched.")
+    return _count(
+        "--nonces",
+        default,
+        "How many different marks a class has, of which each picture gets one, so that pictures of a "
+        "class cannot simply be averaged; all of them are searched. 1: none of that.",
+    )
 
 
 def _count(name: str, default: str, what: str) -> Decorator:
@@ -45,6 +53,29 @@ def model_settings(name: str | None, download: bool) -> dict[str, Any]:
         return dict(built_in.settings)
     model = ModelChoice(name, download=download).load()
     return {"model": model.name, "shape": model.shape, "image_size": model.image_size}
+
+
+def model_and_pages(name: str | None, download: bool) -> tuple[dict[str, Any], Any]:
+    """As :func:`model_settings`, and what the model recovers from reference pages: noises ``[P, C, h, w]``.
+
+    For what ships with the package both are known; another model is loaded, and reads one page of each kind.
+    """
+    from treering.reading import flocks
+
+    if built_in := BUILT_IN.get(name or DEFAULT):
+        return dict(built_in.settings), flocks.stored(built_in.pages)
+    model = ModelChoice(name, download=download).load()
+    settings = {"model": model.name, "shape": model.shape, "image_size": model.image_size}
+    say("Reading a few pages with the model, so that the secret is none that names them ...")
+    return settings, flocks.together(flocks.reference(model, 1))
+
+
+def own_keyring(model: LatentModel) -> Keyring:
+    """A fresh keyring for a model, held against reference pages where they came with it."""
+    from treering.reading import flocks
+
+    keyring, built_in = Keyring.for_model(model), BUILT_IN.get(model.name)
+    return flocks.careful(keyring, flocks.stored(built_in.pages)) if built_in else keyring
 
 
 def commas(numbers: tuple[int, ...]) -> str:
@@ -81,6 +112,8 @@ def _extras(keyring: Keyring) -> dict[str, str]:
         facts["nonces"] = f"{keyring.nonces} for each class"
     if keyring.pattern.sync_share:
         facts["common"] = f"{keyring.pattern.sync_share:g} of channels {commas(keyring.pattern.sync_channels)}"
+    if keyring.accepted < 1:
+        facts["chosen"] = f"out of secrets of which {keyring.accepted:.0%} say nothing of reference pages"
     if keyring.derivation == 1:
         facts["values"] = "as in version 1: no nonces, one latent size"
     return facts

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from treering.errors import TreeringError
-from treering.marks.keyring import Keyring
+from treering.marks.keyring import MARKS, NONCES, Keyring, usual_nonces
 from treering.marks.patterns import KINDS, Kind, Pattern
 from treering.models import DEFAULT
 
 from . import keys_change, keys_evidence, keys_names
 from .console import Failure, say
-from .keyrings import classes_option, commas, model_settings, nonces_option, with_name
+from .keyrings import classes_option, commas, model_and_pages, nonces_option, with_name
 from .keyrings import show as show_keyring
 from .options import (
     Channels,
@@ -80,7 +81,9 @@ def _classes(kind: Kind) -> int:
 
 _NEW = """Make a keyring with a fresh secret.
 
-The file can be read by you alone. It fits models whose latents have the shape that those of --model have.
+The file can be read by you alone. It fits models whose latents have the shape that those of --model have. A secret
+that says much of one of a few reference pages (text, flat areas, gradients, interfaces) is drawn again, as it might
+name all pages that are laid out like it; that costs every p-value a factor of 1.11.
 
 \b
 Patterns:
@@ -96,7 +99,7 @@ Patterns:
     help="Where to write it.",
 )
 @classes_option(_usual(str(Keyring.classes), _own_classes))
-@nonces_option(str(Keyring.nonces))
+@nonces_option(f"{NONCES}, or fewer, so that classes times nonces are at most {MARKS}; 1 without --sync")
 @click.option("--pattern", type=click.Choice(tuple(KINDS)), default=_DEFAULT.kind, help="Kind of mark.")
 @click.option(
     "--channels",
@@ -149,17 +152,28 @@ def new(
     """As its help says, which lists the patterns."""
     named = output or user_keyring()
     old, path = _replaced(named, force), _target(named)
+    classes, mark = classes or _classes(KINDS[pattern]), _pattern(pattern, channels, noise_channels, rings, sync)
+    fitting, pages = model_and_pages(model, download)
     keyring = Keyring.new(
-        pattern=_pattern(pattern, channels, noise_channels, rings, sync),
-        classes=classes or _classes(KINDS[pattern]),
-        nonces=nonces or Keyring.nonces,
+        pattern=mark,
+        classes=classes,
+        nonces=nonces or usual_nonces(classes, mark),
         public=public,
-        **model_settings(model, download),
+        **fitting,
     )
+    keyring = _chosen(keyring, pages)
     keyring.save(path, overwrite=force)
     if old:
         say(old)
     show_keyring(named, keyring, as_json)
+
+
+def _chosen(keyring: Keyring, pages: Any) -> Keyring:
+    """The keyring with a secret that says little of reference pages."""
+    from treering.reading import flocks
+
+    keyring.check()  # a pattern that does not fit is told before it is tried
+    return flocks.careful(keyring, pages)
 
 
 def _target(path: Path) -> Path:

@@ -10,7 +10,7 @@ import click
 from treering.marks import keyring_file
 from treering.marks.keyring import Keyring
 
-from .console import emit, say, sentences, tell
+from .console import Failure, emit, say, sentences, tell
 from .keys_names import Class
 from .options import (
     SIGNER_VARIABLE,
@@ -54,23 +54,32 @@ def commit(output: Path, keyring: Path | None, force: bool, as_json: bool) -> No
 
 @click.command(short_help="Show one mark to an expert.")
 @click.argument("key", type=Class(), metavar="CLASS")
-@click.option("--nonce", type=click.IntRange(0), default=0, metavar="N", help="Which mark of the class.")
+@click.option(
+    "--nonce",
+    type=click.IntRange(0),
+    metavar="N",
+    show_default="the only one, where a class has one",
+    help="Which mark of the class, as the picture's evidence and `treering detect --json` tell.",
+)
 @click.option("--output", type=NamedFile(), required=True, metavar="FILE", help="Where to write it; for you alone.")
 @keyring_option
 @force_option("Replace the file.")
-def reveal(key: int, nonce: int, output: Path, keyring: Path | None, force: bool) -> None:
+def reveal(key: int, nonce: int | None, output: Path, keyring: Path | None, force: bool) -> None:
     """Show one mark of the keyring to an expert, with what binds it to the root that was published.
 
     With FILE and the evidence of a picture an expert can repeat the test for this mark, and for no other. Whoever has
     FILE can forge this mark from then on: retire the class.
 
     \b
-    Example: treering keys reveal 17 --output class-17.json
+    Example: treering keys reveal 17 --nonce 5 --output mark.json
     """
     from treering.evidence import canonical, reveal
 
     with sentences():
-        made = reveal(Keyring.load(keyring_path(keyring)), key, nonce)
+        ring = Keyring.load(keyring_path(keyring))
+        if nonce is None and ring.nonces > 1:
+            raise Failure(f"A class has {ring.nonces} marks, and a picture one of them; name it with --nonce.")
+        made = reveal(ring, key, nonce or 0)
         canonical.write(output, made.as_dict(), overwrite=force, private=True)
     say(f"Wrote {output}. Whoever has it can forge class {key}: `treering keys retire {key}`.")
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "embed": "Make pictures that carry the mark of a class.",
     "detect": "Read the mark of pictures.",
     "verify": "Check a folder of pictures and count what is found.",
+    "audit": "Tell how exposed published pictures are to somebody who averages them.",
     "check": "Check evidence that somebody gave.",
     "c2pa": "Write evidence into a copy of the picture, as Content Credentials.",
     "keys": "Make, show and move keyrings.",

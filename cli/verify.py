@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 import treering
 from treering.settings import AUTO, Reading
 
 from .console import SOME_FAILED, Failure, complain, emit, on_terminal, say, sentences, shown
 from .options import (
+    FiniteRange,
     ModelChoices,
     Named,
     detector,
@@ -64,6 +66,14 @@ _COMPLAINTS = 20
     show_default="as many as go through the networks together",
     help="Pictures read at a time; results are saved after every batch.",
 )
+@click.option(
+    "--run-fpr",
+    type=FiniteRange(0, 1, min_open=True, max_open=True),
+    metavar="P",
+    show_default="each picture by itself: --fpr",
+    help="Bound the probability that any picture of the whole run is named falsely: each gets P divided by the number "
+    "of pictures as its --fpr. With more pictures all are read again.",
+)
 @keyrings_option
 @models_options
 @reading_options
@@ -75,6 +85,7 @@ def command(
     labels: str | None,
     output: Path | None,
     batch: int | None,
+    run_fpr: float | None,
     keyrings: tuple[Path, ...],
     models: ModelChoices,
     reading: Reading,
@@ -102,10 +113,11 @@ def command(
 
         _check_places(output)
         items = _items(source, labels, names_of(keyrings) if len(keyrings) > 1 else ())
+        reading = _shared(ctx, reading, run_fpr, len(items))
         searched = _searched(_folder(source), keyrings, models, reading)
         folder = output or _default_output(_folder(source))
         check_output(folder)
-        summary = _verify(items, searched, reading, folder, batch)
+        summary = _bounded(_verify(items, searched, reading, folder, batch), reading, run_fpr)
     _report(summary, searched, folder, as_json)
     ctx.exit(SOME_FAILED if summary.failed or summary.not_assessable else 0)
 
@@ -152,6 +164,26 @@ def _labelled(folder: Path, items: list[Item], labels: str | None, keyrings: Seq
     if labels in (None, "none") or not items:
         return items
     return batch.labels_from_manifest(Path(labels or ""), items, keyrings)
+
+
+def _shared(ctx: click.Context, reading: Reading, run_fpr: float | None, count: int) -> Reading:
+    """The reading with its part of the whole run's false-positive rate (Bonferroni)."""
+    if run_fpr is None:
+        return reading
+    if ctx.get_parameter_source("fpr") is not ParameterSource.DEFAULT:
+        raise click.UsageError("--fpr and --run-fpr exclude each other; give one of them.")
+    return dataclasses.replace(reading, fpr=run_fpr / count)
+
+
+def _bounded(summary: Summary, reading: Reading, run_fpr: float | None) -> Summary:
+    """The summary with what --run-fpr promises."""
+    if run_fpr is None:
+        return summary
+    sentence = (
+        f"The probability that any of these {summary.total} pictures is named falsely is at most {run_fpr:g}: each was "
+        f"named up to p = {reading.fpr:.3g}."
+    )
+    return dataclasses.replace(summary, notes=(*summary.notes, sentence))
 
 
 # With which keyring, and where to

@@ -23,7 +23,7 @@ FLOORS = (
     ("models",),
     ("inversion",),
     ("marked", "reading", "writing"),
-    ("editing", "evidence", "filming"),
+    ("checking", "editing", "evidence", "filming"),
     ("statistics",),
     ("report",),
     ("batch",),

@@ -51,7 +51,7 @@ def test_an_attack_gives_a_picture_of_the_same_size_and_the_same_for_the_same_se
     assert np.array_equal(picture, before)
 
 
-@pytest.mark.parametrize("name", set(PIXELS) - {"none"})
+@pytest.mark.parametrize("name", sorted(set(PIXELS) - {"none"}))
 def test_the_strongest_usual_strength_changes_most(name):
     attack, picture = PIXELS[name], drawn(seed=3)
     ends = [attack(picture, strength, 2) for strength in (attack.strengths[0], attack.strengths[-1])]
@@ -184,7 +184,7 @@ def test_noise_of_the_whole_way_leaves_nothing_of_the_latent(model):
     import torch
 
     zero = torch.zeros(1, *model.shape)
-    noise = regeneration._noisy(model.scheduler(), zero, torch.ones_like(zero), 0)
+    noise = regeneration._noisy(model.scheduler(), zero, torch.ones_like(zero), 0, regeneration.STEPS)
     assert float(noise.mean()) == pytest.approx(model.schedule(regeneration.STEPS).init, abs=0.01)
 
 
@@ -230,9 +230,27 @@ def test_the_selections_are_of_attacks_and_strengths_that_there_are():
     assert [len(attacks.SETS[name]) for name in ("default", "tree-ring", "gaussian-shading")] == [13, 6, 9]
 
 
+def test_a_strength_between_two_steps_takes_more_of_them():
+    clock = attacks.regeneration.clock
+    assert [clock(strength) for strength in (0.02, 0.04, 0.3, 1.0)] == [50] * 4
+    assert [clock(strength) for strength in (0.01, 0.03, 0.05, 0.015)] == [100, 100, 100, 200]
+
+
+def test_a_palette_is_dithered_and_has_its_colours():
+    ramp = np.repeat(np.linspace(0, 255, 64).astype(np.uint8)[None, :, None], 32, 0).repeat(3, 2)
+    found = PIXELS["palette"](ramp, 4)
+    assert len(np.unique(found.reshape(-1, 3), axis=0)) <= 4
+    columns = found[..., 0].astype(float).mean(0)
+    assert np.abs(columns - ramp[0, :, 0])[8:-8].mean() < 15  # as an average the ramp is there; in bands it is not
+
+
+def test_another_autoencoder_is_for_its_attack_alone(run, no_model):
+    fails(run("a.png", "--name", "jpeg", "--autoencoder", "."), "--autoencoder is for the attack vae-other.", 2)
+
+
 def test_attacks_in_words():
     found = attacks.rows("jpeg:25, tree-ring,blur")
-    assert [row.name for row in found[:3]] == ["jpeg:25", "rotation:75", "crop:0.75"]
+    assert [row.name for row in found[:3]] == ["jpeg:25", "rotation:75", "squeeze:0.75"]
     assert len({row.name for row in found}) == len(found)
     for text, sentence in (("x", "There is no attack 'x'"), ("jpeg:x", "is not an attack with"), ("", "no attack ''")):
         with pytest.raises(InputError, match=sentence):

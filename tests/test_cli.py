@@ -564,7 +564,9 @@ class TestKeys:
             "model        demo, latents of 4x32x32\n"
             "pictures     256x256\n"
             f"steps        {Keyring.steps}\n"
+            "nonces       64 for each class\n"
             "common       0.75 of channels 0\n"
+            "chosen       out of secrets of which 90% say nothing of reference pages\n"
         )
         assert run("keys", "path").stdout == f"{home}/own.json\n"
 

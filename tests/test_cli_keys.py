@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import treering_cli
-from treering.marks.keyring import Keyring
+from treering.marks.keyring import NONCES, Keyring
 from treering.marks.patterns import KINDS, Kind, Pattern
 from treering.models import demo
 from treering_cli import keys
@@ -145,6 +145,10 @@ def test_new_has_as_many_nonces_as_were_asked_for(run: Run) -> None:
     assert run("keys", "new", "--nonces", 10**6).exit_code == 0
     assert (Keyring.load("own.json").nonces, Keyring.load("own.json").classes) == (10**6, Keyring.classes)
     assert run("keys", "new", "--force").exit_code == 0
+    assert Keyring.load("own.json").nonces == NONCES
+    assert run("keys", "new", "--force", "--classes", 10**4).exit_code == 0
+    assert Keyring.load("own.json").nonces == 8  # so that the search stays small
+    assert run("keys", "new", "--force", "--sync", 0).exit_code == 0
     assert Keyring.load("own.json").nonces == 1
     fails(run("keys", "new", "--force", "--nonces", 0), "Invalid value for '--nonces'", 2)
 

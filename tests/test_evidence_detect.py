@@ -39,7 +39,10 @@ def test_from_a_picture_to_the_check(run: Callable[..., Result], model: object) 
     found = {one["what"]: one["holds"] for one in map(json.loads, again.stdout.splitlines())}
     assert found == {"signature": None, "picture": True, "test": True, "reading": True}
     run("keys", "commit", "--output", "c.json", "--keyring", "k.json")
-    run("keys", "reveal", 2, "--output", "r.json", "--keyring", "k.json")
+    unnamed = run("keys", "reveal", 2, "--output", "r.json", "--keyring", "k.json")
+    assert "A class has 64 marks, and a picture one of them; name it with --nonce." in unnamed.stderr
+    nonce = Evidence.load(Path("e.json")).statement.says("answer", "nonce")
+    run("keys", "reveal", 2, "--nonce", nonce, "--output", "r.json", "--keyring", "k.json")
     expert = run("check", "e.json", "p.png", "--revealed", "r.json", "--commitment", "c.json")
     assert expert.exit_code == 0
     evidence = Evidence.load(Path("e.json"))

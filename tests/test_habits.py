@@ -131,6 +131,29 @@ def test_names_and_retired_classes(run: Run, ring: Keyring) -> None:
     assert run("keys", "names").stdout == '17 "Anna\'s shop"\n'
 
 
+def test_retired_classes_are_not_given_out(run: Run, ring: Keyring, no_model: None) -> None:
+    run("keys", "retire", 17)
+    fails(run("embed", "--key", 17), "Class 17, retired 20")
+    given = names.load(Path("own.json"), ring)
+    assert given.left(range(16, 19)) == [16, 18]
+    assert list(given.left((3,))) == [3]
+    with pytest.raises(InputError, match="All of these classes are retired"):
+        names.Names("", {}, {1: "x", 2: "y"}).left((1, 2))
+
+
+def test_names_are_told_where_a_class_is_found(run: Run, ring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+    from treering.types import Answer, Detection
+    from treering_cli import detect
+
+    run("keys", "name", 2, "Anna")
+    found = Detection(2, 1e-9, -9.0, Answer.KEY, 2, 7.1, 0.0, "m", ring.id, "encoder", 1, "", 0.1)
+    monkeypatch.setattr(detect._Reader, "__call__", lambda self, name: found)
+    assert 'x.png  key 2 "Anna"  p = ' in run("detect", "x.png").stdout
+    assert json.loads(run("detect", "x.png", "--json").stdout)["name"] == "Anna"
+    run("keys", "name", 2, "")
+    assert "name" not in json.loads(run("detect", "x.png", "--json").stdout)
+
+
 def test_names_are_private_and_hold_no_secret(run: Run, ring: Keyring) -> None:
     before = Path("own.json").read_bytes()
     run("keys", "name", 17, "Anna")

@@ -242,7 +242,7 @@ def test_what_cannot_be_searched(run, command, words, sentence):
 def test_evidence_is_about_one_keyring(run):
     found = run("detect", "2.png", *TWO, "--evidence", "e.json")
     assert found.exit_code == 2
-    assert "--evidence is about one keyring and one model." in found.stderr
+    assert "--evidence and --several are about one keyring and one model." in found.stderr
 
 
 def test_models_are_loaded_once_and_each_has_a_keyring(tmp_path, monkeypatch):

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Checker": "checking",
     "Detection": "types",
     "Detector": "reading",
     "Detectors": "reading",
     "Keyring": "marks.keyring",
+    "Pages": "reading.pages",
     "Pattern": "marks.patterns",
     "TreeringError": "errors",
     "edit": "editing",
@@ -36,6 +38,7 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
+    from .checking import Checker as Checker
     from .editing import edit as edit
     from .errors import TreeringError as TreeringError
     from .marked import plain as plain
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from .pictures import images as images
     from .reading import Detector as Detector
     from .reading import Detectors as Detectors
+    from .reading.pages import Pages as Pages
     from .types import Detection as Detection
     from .writing import embed as embed
     from .writing import generate as generate

@@ -94,6 +94,10 @@ def order(label: Class) -> tuple[str, int]:
     return label if isinstance(label, Key) else ("", label)
 
 
+PARTS = "parts"
+"""The answer for a page on which some places are marked, and others are not."""
+
+
 @dataclass(frozen=True)
 class Detection:
     """What is known of one picture; one line of JSON.

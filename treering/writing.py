@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -45,16 +44,8 @@ def embed(
     if key is None:
         noise = plain_noise(keyring.shape, seed, len(prompts))
     else:
-        noise = _noise(keyring, key, seed, len(prompts), nonce)
+        noise = keyring.noise(key, seed, len(prompts), nonce)
     return generate(model, noise, prompts, steps, guidance)
-
-
-def _noise(keyring: Keyring, key: int, seed: int, count: int, nonce: int | None) -> Tensor:
-    """Marked noise ``[count, C, h, w]``, each with its own nonce unless one is named."""
-    if nonce is not None or keyring.nonces == 1:
-        return keyring.noise(key, seed, count, nonce or 0)
-    marks = draw_marks(keyring, [key], count, seed)
-    return torch.cat([keyring.noise(key, seed + i, nonce=one) for i, (_, one) in enumerate(marks)])
 
 
 def generate(

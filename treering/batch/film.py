@@ -28,7 +28,7 @@ class Film:
         files.clean(path.parent)
         return cls((path,), force)
 
-    def add(self, frames: Pixels, file: Path, key: int | None) -> Path:
+    def add(self, frames: Pixels, file: Path, key: int | None, *more: object) -> Path:
         """Write frames uint8 ``[F, H, W, 3]``, and tell where; raises ``ImageError`` or ``InputError``."""
         if file.suffix:
             files.make_folder(file.parent)

@@ -51,14 +51,15 @@ class Gallery:
             rows.check(names[0], force or numbered)
         return cls(names, numbered, rows, force)
 
-    def add(self, pixels: Pixels, file: Path, key: int | None) -> Path:
+    def add(self, pixels: Pixels, file: Path, key: int | None, evidence: str = "") -> Path:
         """Write a picture uint8 ``[H, W, 3]`` and its row, and tell where: under the next free number, if need be.
 
+        ``evidence``: what reading it back has shown, for the manifest (:class:`~treering.batch.notes.Note`).
         Raises ``ImageError`` or ``InputError``; then there is neither picture nor row, or both.
         """
         while True:
             try:
-                self._add(pixels, file, key)
+                self._add(pixels, file, key, evidence)
             except ImageError as error:
                 if not (self.numbered and _is_taken(error, file)):
                     raise
@@ -66,7 +67,7 @@ class Gallery:
                 return file
             (file,) = _numbered(file.parent, 1, self.manifest)
 
-    def _add(self, pixels: Pixels, file: Path, key: int | None) -> None:
+    def _add(self, pixels: Pixels, file: Path, key: int | None, evidence: str) -> None:
         overwrite = self.force and not self.numbered
 
         def write() -> None:
@@ -74,7 +75,7 @@ class Gallery:
 
         if self.manifest is None:
             return write()
-        self.manifest.add(file, pixels, key, write, overwrite)
+        self.manifest.add(file, pixels, key, write, overwrite, evidence)
 
 
 def _is_taken(error: ImageError, file: Path) -> bool:

@@ -21,9 +21,7 @@ from pathlib import Path
 from .. import files
 from ..errors import ImageError, InputError
 from ..pictures import images
-from .notes import A_NUMBERED, LARGEST, Note, Pixels, digest, is_claim, is_telling, noted
-
-HEADER = ["file", "key"]
+from .notes import A_NUMBERED, CHECKED, HEADER, LARGEST, Note, Pixels, digest, is_claim, is_telling, noted
 
 
 class TakenError(ImageError):
@@ -32,6 +30,8 @@ class TakenError(ImageError):
 
 class Manifest:
     """The CSV file ``path`` with the columns file and key, a row a picture; made with the first row.
+
+    Rows of pictures that were checked have more columns (:data:`~treering.batch.notes.CHECKED`); then all rows have.
 
     ``mended``: sentences on what a process that was stopped had left undone.
     """
@@ -68,19 +68,26 @@ class Manifest:
         return [name.removeprefix(start) for name in names]
 
     def add(
-        self, picture: Path, pixels: Pixels, key: int | None, write: Callable[[], None], overwrite: bool = False
+        self,
+        picture: Path,
+        pixels: Pixels,
+        key: int | None,
+        write: Callable[[], None],
+        overwrite: bool = False,
+        evidence: str = "",
     ) -> None:
         """Write the picture, by ``write``, and its row: both or neither, now or when a kill is mended.
 
-        ``pixels``: uint8 ``[H, W, 3]``, as they will be read again.  Raises ``TakenError`` where there is such a
-        picture or row and ``overwrite`` is not set, else ``InputError`` or whatever ``write`` raises.
+        ``pixels``: uint8 ``[H, W, 3]``, as they will be read again.  ``evidence``: see :class:`Note`.
+        Raises ``TakenError`` where there is such a picture or row and ``overwrite`` is not set, else ``InputError`` or
+        whatever ``write`` raises.
         """
         name = self._name(picture)
         with self._alone(picture) as handle:
             there = os.path.lexists(picture)
             if not overwrite and (there or any(row[:1] == [name] for row in self._rows())):
                 raise TakenError(f"{picture} exists already; use --force to overwrite it.")
-            note = Note(name, "none" if key is None else str(key), digest(pixels), not there)
+            note = Note(name, "none" if key is None else str(key), digest(pixels), not there, evidence)
             try:
                 with files.explained(self._lock):
                     files.write_all(handle, note.encoded())
@@ -122,7 +129,8 @@ class Manifest:
     def _finish(self, note: Note) -> str | None:
         """Bring picture and row together; says what was done, if anything was."""
         self._drop_torn(note)
-        if not self._shows(note) or note.row in self._rows():
+        header, rows = self._table()
+        if not self._shows(note) or (len(header) >= len(note.header) and note.row(header) in rows):
             return None
         self._put(note)
         return f"The row of {note.file}, which a stopped process had left out, was written to {self.path}."
@@ -156,11 +164,13 @@ class Manifest:
         except OSError:
             return
         try:
-            whole = _text([HEADER, note.row])
-            size = os.fstat(handle).st_size
+            size, start = os.fstat(handle).st_size, _text([CHECKED])
+            header = CHECKED if os.read(handle, len(start)) == start else note.header
+            row = note.row(header)
+            whole = _text([header, row])
             os.lseek(handle, max(size - len(whole), 0), os.SEEK_SET)
             last = os.read(handle, len(whole)).rpartition(b"\n")[-1]  # or the end of it, if it is too long to be ours
-            ours = whole if len(last) == size else _text([note.row])
+            ours = whole if len(last) == size else _text([row])
             if last and ours.startswith(last):
                 files.truncate(handle, size - len(last))
         finally:
@@ -169,21 +179,28 @@ class Manifest:
     # Rows
 
     def _put(self, note: Note) -> None:
-        rows = [row for row in self._rows() if row]
-        if any(row[0] == note.file for row in rows):
-            kept = [row for row in rows if row[0] != note.file]
-            return files.replace(self._file, _text([HEADER, *kept, note.row]))
+        found, rows = self._table()
+        header = max(found, note.header, key=len)
+        row, rows = note.row(header), [row for row in rows if row]
+        kept = [row for row in rows if row[0] != note.file]
         fresh = not self._file.exists() or not self._file.stat().st_size
+        if not fresh and (len(kept) < len(rows) or found != header):
+            wide = [(row + [""] * len(header))[: len(header)] for row in kept]
+            return files.replace(self._file, _text([header, *wide, row]))
         with files.Journal(self._file) as journal:
-            journal.append([_text([HEADER, note.row] if fresh else [note.row])])
+            journal.append([_text([header, row] if fresh else [row])])
 
     def _rows(self) -> list[list[str]]:
+        return self._table()[1]
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows; the narrow header where there are none yet."""
         if not os.path.lexists(self._file):
-            return []
+            return HEADER, []
         if not self._file.is_file():
             raise InputError(f"{self.path} is not a file, so no rows can be added to it.")
         if not self._file.stat().st_size:
-            return []
+            return HEADER, []
         try:
             with files.explained(self.path):
                 data = files.read(self._file, LARGEST)
@@ -191,13 +208,13 @@ class Manifest:
             header, *rows = csv.reader(text, strict=True)
         except (ValueError, csv.Error):
             header, rows = [], []
-        if header != HEADER:
+        if header not in (HEADER, CHECKED):
             raise InputError(
                 f"{self.path} is not a manifest that rows can be added to: its first line must be file,key."
             )
         if not data.endswith((b"\n", b"\r")):
             raise InputError(f"{self.path} is not a manifest that rows can be added to: its last line has no end.")
-        return rows
+        return header, rows
 
     def _name(self, picture: Path) -> str:
         """The file as seen from the manifest's folder, so that the two can be moved together."""

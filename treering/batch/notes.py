@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ from numpy.typing import NDArray
 from ..errors import InputError
 
 Pixels = NDArray[np.uint8]
+
+HEADER = ["file", "key"]
+CHECKED = [*HEADER, "log10_p", "log10_p_half", "stage", "stage_half"]
+"""Columns of a manifest, and of one whose pictures were read back when they were made."""
 
 NUMBERED = re.compile(r"picture-(\d{4,15})\.png", re.IGNORECASE | re.ASCII)
 """Names that treering gives."""
@@ -34,17 +39,27 @@ _VALUE = re.compile(r'(?<=: ")(?:[^"\\]|\\.?)*')  # what stands between quotes, 
 
 @dataclass(frozen=True)
 class Note:
-    """What is about to happen: this row, for a picture of these pixels, in place of nothing if it is ``new``."""
+    """What is about to happen: this row, for a picture of these pixels, in place of nothing if it is ``new``.
+
+    ``evidence``: the cells of :data:`CHECKED` with ; between them, empty for a picture that was not checked.  It comes
+    last: earlier versions had none.
+    """
 
     file: str
     key: str
     pixels: str
     new: bool
+    evidence: str = ""
+
+    def row(self, header: Sequence[str]) -> list[str]:
+        """The cells of a manifest with this header."""
+        cells = [self.file, self.key, *(self.evidence.split(";") if self.evidence else ())]
+        return (cells + [""] * len(header))[: len(header)]
 
     @property
-    def row(self) -> list[str]:
-        """File and key."""
-        return [self.file, self.key]
+    def header(self) -> list[str]:
+        """The narrowest header that holds all of it."""
+        return CHECKED if self.evidence else HEADER
 
     def encoded(self) -> bytes:
         """For the lock file."""
@@ -78,7 +93,7 @@ def _parsed(content: bytes) -> Note | None:
         note = Note(**fields)
     except (ValueError, TypeError, RecursionError):
         return None
-    texts = (note.file, note.key, note.pixels)
+    texts = (note.file, note.key, note.pixels, note.evidence)
     return note if all(map(is_telling, texts)) and isinstance(note.new, bool) else None
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from .. import files
 from ..errors import InputError
+from . import alike
 from .ahead import ahead
 from .items import FIGURE, RESULTS, Detect, Item, Label, Line
 from .journal import Results, found, is_ours, settings_id
@@ -174,7 +175,16 @@ def verify(
     with _opened(output) as journal:
         run = _Run(Results(journal, settings_id(whole)), detect, len(items), batch, size, strict, progress)
         run.all(items)
-        return publish(_summary(run, time.perf_counter() - started), output, whole)
+        same = alike.notes(
+            output / RESULTS, run.results.settings, _nonces(settings), {item.name: item.path for item in items}.get
+        )
+        return publish(_summary(run, time.perf_counter() - started, same), output, whole)
+
+
+def _nonces(settings: Mapping[str, Any]) -> int:
+    """Nonces of a class, as the settings tell; 1 where they do not."""
+    keyring = settings.get("keyring")
+    return int(keyring.get("nonces", 1)) if isinstance(keyring, Mapping) else 1
 
 
 @contextlib.contextmanager
@@ -200,7 +210,7 @@ def _keep_apart(items: Iterable[Item], output: Path) -> None:
             raise InputError(f"The results would replace the picture {item.path}; choose another folder for them.")
 
 
-def _summary(run: _Run, seconds: float) -> Summary:
+def _summary(run: _Run, seconds: float, more: Sequence[str] = ()) -> Summary:
     matrix, notes = confusion(run.pairs)
     return Summary(
         total=run.total,
@@ -212,5 +222,5 @@ def _summary(run: _Run, seconds: float) -> Summary:
         confusion=matrix,
         settings=run.results.settings,
         seconds=seconds,
-        notes=(*run.results.notes, *notes),
+        notes=(*run.results.notes, *notes, *more),
     )

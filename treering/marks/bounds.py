@@ -21,6 +21,9 @@ Size = tuple[int, int]
 MAX_CLASSES = (1 << 63) - 1
 """Classes that a keyring may have."""
 
+LEAST_ACCEPTED = 0.5
+"""The least share of secrets that a keyring may have been chosen from."""
+
 _BOUNDS = {
     "classes": (1, MAX_CLASSES, "A keyring needs at least one class, and has {1} at most."),
     "nonces": (1, MAX_CLASSES, "A keyring has 1 to {1} nonces."),
@@ -61,7 +64,11 @@ def checked(settings: Mapping[str, Any]) -> dict[str, Any]:
         raise KeyringError("The root of a commitment tree is at most 64 bytes, in hexadecimal digits.")
     if not isinstance(public, bool):
         raise KeyringError("Whether a keyring is public is true or false.")
-    return {**numbers, "sizes": _checked_sizes(settings["sizes"], numbers["factor"])}
+    accepted = settings["accepted"]
+    if isinstance(accepted, bool) or not isinstance(accepted, int | float) or not LEAST_ACCEPTED <= accepted <= 1:
+        raise KeyringError(f"The share of secrets that are accepted lies between {LEAST_ACCEPTED:g} and 1.")
+    sizes = _checked_sizes(settings["sizes"], numbers["factor"])
+    return {**numbers, "sizes": sizes, "accepted": float(accepted)}
 
 
 def _whole(value: Any, low: int, high: int, sentence: str) -> int:

@@ -20,6 +20,7 @@ from . import bounds, ids
 from . import keys as streams
 from .bounds import MAX_CLASSES, Shape, Size
 from .patterns import Pattern
+from .seeds import draw_nonce
 from .seeds import plain_noise as plain_noise
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ Complexes = NDArray[np.complex128]
 
 MAX_SEARCH = 1 << 24
 """Classes times nonces that a search may cover."""
+
+NONCES, MARKS = 64, 1 << 17
+"""Nonces of a new keyring, as long as its classes times nonces are no more marks than this: then a power of two less.
+
+``treering experiment averaging`` measures what they are good for, ``treering experiment nonces`` what they cost.
+"""
 
 
 _PATTERN = Pattern()
@@ -55,7 +62,9 @@ class Keyring:
     cell is wide, and ``sizes``, the pictures' heights and widths, the first being the default; where nothing is said,
     the latents of Stable Diffusion.  ``steps``: sampler steps of the reading.  ``model``: its name, or empty for a
     keyring that is not tied to one.  ``root``: of the commitment tree, hexadecimal, or empty.  ``derivation``: how
-    values come from the secret; 1 for keyrings made before there were nonces and sizes.
+    values come from the secret; 1 for keyrings made before there were nonces and sizes.  ``accepted``: share of all
+    secrets that would have been taken when this one was drawn (:mod:`treering.reading.flocks`), by which a detector
+    divides its p-values.
 
     ``shape`` ``(C, h, w)`` and ``image_size`` may be given in place of channels, factor and sizes.  Raises
     ``KeyringError`` for what cannot be.
@@ -74,6 +83,7 @@ class Keyring:
     public: bool = False
     root: str = ""
     derivation: int = 2
+    accepted: float = 1.0
 
     def __init__(
         self,
@@ -115,9 +125,13 @@ class Keyring:
 
     @classmethod
     def new(cls, **settings: Any) -> Keyring:
-        """A keyring with a fresh secret from the operating system, and a synchronisation part unless told otherwise."""
+        """A keyring with a fresh secret from the operating system.
+
+        Unless told otherwise it has a synchronisation part and, with one, as many nonces as :func:`usual_nonces` says.
+        """
         if settings.get("derivation", 2) == 2:
-            settings.setdefault("pattern", Pattern.synchronised())
+            pattern = settings.setdefault("pattern", Pattern.synchronised())
+            settings.setdefault("nonces", usual_nonces(settings.get("classes", cls.classes), pattern))
         return cls(secrets.token_bytes(streams.SECRET_BYTES), **settings)
 
     @classmethod
@@ -232,9 +246,11 @@ class Keyring:
         return streams.draw([streams.synchronisation_seed(self.secret, variant)], places(cells))[0]
 
     def noise(
-        self, key: int, seed: int, count: int = 1, nonce: int = 0, size: Size | None = None, variant: int = 0
+        self, key: int, seed: int, count: int = 1, nonce: int | None = None, size: Size | None = None, variant: int = 0
     ) -> Tensor:
         """Marked noise float32 ``[count, C, h, w]``; picture i is made from seed ``seed + i`` alone.
+
+        ``nonce``: None for the one that the picture's seed stands for (:func:`treering.marks.seeds.draw_marks`).
 
         Ready for an existing pipeline: ``pipe(prompt, latents=keyring.noise(2, seed=7).to(pipe.unet.dtype))``.
         """
@@ -243,8 +259,14 @@ class Keyring:
         from . import fourier
 
         self.check_classes([key])
-        values = torch.from_numpy(self.values([key], nonce, None, size, variant)[0])
-        return fourier.imprint(plain_noise(self.shape_of(size), seed, count), self.cells(size), values)
+        plain, cells = plain_noise(self.shape_of(size), seed, count), self.cells(size)
+        if nonce is not None or self.nonces == 1:
+            return fourier.imprint(
+                plain, cells, torch.from_numpy(self.values([key], nonce or 0, cells, None, variant)[0])
+            )
+        marks = [(key, draw_nonce(seed + i, self.nonces)) for i in range(count)]
+        values = torch.from_numpy(self.values_of(marks, cells, variant))
+        return torch.cat([fourier.imprint(plain[i : i + 1], cells, values[i]) for i in range(count)])
 
     # ---------------------------------------------------------------------------------- search
 
@@ -329,6 +351,18 @@ class Keyring:
         from . import keyring_file
 
         return keyring_file.load(Path(path))
+
+
+def usual_nonces(classes: int, pattern: Pattern = _PATTERN) -> int:
+    """Nonces of a new keyring with so many classes: 1 without a synchronisation part, as then every mark that is
+    searched makes the search of a pose longer.
+
+    >>> from treering.marks.patterns import Pattern
+    >>> [usual_nonces(n, Pattern.synchronised()) for n in (1, 100, 2048, 10_000, 10**6)]
+    [64, 64, 64, 8, 1]
+    """
+    fits = max(1, MARKS // classes) if classes > 0 and pattern.sync_share else 1
+    return min(NONCES, 1 << (fits.bit_length() - 1))
 
 
 def _times(shape: Sequence[int]) -> str:

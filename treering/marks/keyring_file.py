@@ -32,7 +32,7 @@ MAX_BYTES, MAX_BRACKETS = 1 << 20, 500
 """A file with more is no keyring; brackets bound the depth of what is parsed."""
 
 _NOTICE = "This keyring is PUBLIC: anyone can read, forge or remove its marks."
-_FIELDS = tuple(one.name for one in fields(Keyring) if one.name not in ("secret", "pattern"))
+_FIELDS = tuple(one.name for one in fields(Keyring) if one.name not in ("secret", "pattern", "accepted"))
 _HEAD = ("format", "version", "id", "pattern", "secret")
 _PATTERN = tuple(one.name for one in fields(Pattern))
 _FIRST_FIELDS = ("shape", "image_size", "classes", "model", "steps")
@@ -49,6 +49,8 @@ def content(keyring: Keyring) -> dict[str, Any]:
     if keyring.public:
         body["notice"] = _NOTICE
     body |= {name: getattr(keyring, name) for name in _FIELDS}
+    if keyring.accepted < 1:
+        body["accepted"] = keyring.accepted
     body |= {"pattern": asdict(keyring.pattern), "secret": keyring.secret.hex()}
     return body | {"mac": mac(body, keyring.secret)}
 
@@ -291,12 +293,13 @@ def _known(body: dict[str, Any], known: tuple[str, ...]) -> None:
 def _second(body: dict[str, Any]) -> Keyring:
     if not isinstance(body["pattern"], dict):
         raise TypeError
-    _known(body, (*_HEAD, *_FIELDS, "notice", "mac"))
+    _known(body, (*_HEAD, *_FIELDS, "accepted", "notice", "mac"))
     if (body.get("notice", _NOTICE), "notice" in body) != (_NOTICE, body["public"] is True):
         raise ValueError
     _known(body["pattern"], _PATTERN)
     pattern = Pattern(**{name: body["pattern"][name] for name in _PATTERN})
-    return Keyring(bytes.fromhex(body["secret"]), pattern, **{name: body[name] for name in _FIELDS})
+    chosen = {"accepted": body["accepted"]} if "accepted" in body else {}  # few files have it, and none of old
+    return Keyring(bytes.fromhex(body["secret"]), pattern, **{name: body[name] for name in _FIELDS}, **chosen)
 
 
 def _first(body: dict[str, Any]) -> Keyring:

@@ -7,7 +7,7 @@ secret may not, and the other way round.  Nothing about a mark depends on them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,17 @@ class Names:
     def of(self, key: int | None) -> str | None:
         """Name of a class; None where it has none."""
         return None if key is None else self.names.get(key)
+
+    def left(self, keys: Sequence[int]) -> Sequence[int]:
+        """Those of some classes that are given out; raises ``InputError`` where none is."""
+        left = [key for key in keys if key not in self.retired] if self.retired else keys
+        if len(left):
+            return left
+        raise InputError(
+            f"Class {self.told(keys[0])}; `treering keys retire {keys[0]} --undo` gives it out again."
+            if len(keys) == 1
+            else "All of these classes are retired; `treering keys names` lists them."
+        )
 
     def told(self, key: int) -> str:
         """A class for people: its number, its name, and that it is retired.

@@ -44,7 +44,12 @@ def draw_marks(keyring: Keyring, keys: Sequence[int], count: int, seed: int) -> 
     if seed < 0:
         raise InputError("A seed must not be negative.")
     seeds = range(seed, seed + count)
-    return [(int(keys[_drawn("class", one, len(keys))]), _drawn("nonce", one, keyring.nonces)) for one in seeds]
+    return [(int(keys[_drawn("class", one, len(keys))]), draw_nonce(one, keyring.nonces)) for one in seeds]
+
+
+def draw_nonce(seed: int, nonces: int) -> int:
+    """The nonce, below ``nonces``, of the picture of a seed, whatever its class."""
+    return _drawn("nonce", seed, nonces)
 
 
 def _drawn(what: str, seed: int, count: int) -> int:

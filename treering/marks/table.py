@@ -41,8 +41,11 @@ Profile = Sequence[tuple[int, int]]
 MOST = 1 << 22
 """Marks of a table: a gigabyte."""
 
-SURVIVORS = 1000
-"""Marks that the screen leaves."""
+SURVIVORS, FEWEST, SHARE = 1000, 100, 0.01
+"""Marks that the screen leaves: this share of all, at least the second and at most the first number.
+
+Their true values are what a search takes longest for: .14 s for a thousand, .015 s for a hundred.
+"""
 
 _LONG, _SHORT = 256, 128
 """Values in the prefix of a mark, as long as the table has no more than :data:`_LARGE` bytes, and beyond."""
@@ -120,8 +123,12 @@ class Table:
         left = self.survivors(coefficients)
         return self.keyring.pattern.match(torch.from_numpy(coefficients)[None], self.cells, left, self.tests)[0]
 
-    def survivors(self, coefficients: Complexes, count: int = SURVIVORS) -> Blocks:
-        """The ``count`` marks of the highest scores against their prefixes, with their true values at all cells."""
+    def survivors(self, coefficients: Complexes, count: int | None = None) -> Blocks:
+        """The ``count`` marks of the highest scores against their prefixes, with their true values at all cells.
+
+        None: as many as :data:`SURVIVORS` says.
+        """
+        count = min(max(FEWEST, round(SHARE * self.tests)), SURVIVORS) if count is None else count
         rows = highest(self.scores(coefficients), count).tolist()
         for start in range(0, len(rows), _TRUE):
             marks = [self.mark(row) for row in rows[start : start + _TRUE]]

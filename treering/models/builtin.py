@@ -12,10 +12,12 @@ from typing import Any
 class BuiltIn:
     """``folder``: of the pipeline.  ``captions``: a random prompt of its world for a seed.  ``settings``: the fields of
     a keyring that fit it (``model``, ``shape``, ``image_size``), known without loading it.  ``offset``: see
-    :class:`treering.models.pipeline.LatentModel`."""
+    :class:`treering.models.pipeline.LatentModel`.  ``pages``: what a reading recovers from reference pages, float16
+    ``[P, C, h, w]`` by kind in a safetensors file (:mod:`treering.reading.flocks`)."""
 
     name: str
     folder: Path
     captions: Callable[[int], str] | None
     settings: Mapping[str, Any]
     offset: tuple[float, float] = (0.0, 0.0)
+    pages: Path | None = None

@@ -22,7 +22,7 @@ def fit(image: Image.Image, size: tuple[int, int], stored: tuple[int, int], note
 
     stored: (width, height) of the picture in its file, of which `image` may be a half, quarter or eighth.
     """
-    left, top, right, bottom = _crop(*stored, *size)
+    left, top, right, bottom = about_centre(*stored, *size)
     cropped = (right - left, bottom - top)
     if cropped != stored:
         notes.append(f"Cropped from {_shown(stored)} to {_shown(cropped)} about the centre.")
@@ -49,7 +49,7 @@ def _resized(image: Image.Image, size: tuple[int, int], box: tuple[float, float,
     return image.resize(size[::-1], Image.Resampling.LANCZOS, box=box)
 
 
-def _crop(width: int, height: int, to_height: int, to_width: int) -> tuple[int, int, int, int]:
+def about_centre(width: int, height: int, to_height: int, to_width: int) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of the largest part about the centre that has the aspect to_width : to_height."""
     crop_width = min(width, max(1, round(height * to_width / to_height)))
     crop_height = min(height, max(1, round(width * to_height / to_width)))

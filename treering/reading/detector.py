@@ -62,10 +62,13 @@ class Detector:
         self.plan = method if isinstance(method, DecoderInversion) else _inversion(self.settings)
         self.tools = Tools(model, keyring, self.settings, self.plan)
 
+    chosen: tuple[Stage, ...] | None = None
+    """Other stages than those of the effort."""
+
     @property
     def stages(self) -> tuple[Stage, ...]:
         """What is done to a picture, cheap first."""
-        return EFFORTS[self.settings.way]
+        return self.chosen or EFFORTS[self.settings.way]
 
     @cached_property
     def _fingerprint(self) -> str:

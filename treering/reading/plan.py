@@ -90,11 +90,13 @@ def run(stages: tuple[Stage, ...], reading: Reading, tools: Tools, fpr: float, e
 def outcome(done: list[Done], tools: Tools) -> Outcome:
     """What the stages so far come to.
 
-    Where a keyring has a synchronisation part, two questions are asked and each gets half of the error budget.
+    Where a keyring has a synchronisation part, two questions are asked and each gets half of the error budget.  Where
+    its secret was chosen, p is divided by the share of secrets that would have been taken.
     """
     if not done:
         return UNREAD
     questions = math.log10(2) if tools.values.synchronised else 0.0
+    questions -= math.log10(tools.keyring.accepted)
     by_class = min(done, key=lambda one: one.finding.log10_class - math.log10(one.share))
     by_keyring = min(done, key=lambda one: one.finding.log10_keyring - math.log10(one.share))
     return Outcome(

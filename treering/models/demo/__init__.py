@@ -26,7 +26,10 @@ SETTINGS: dict[str, Any] = {"model": NAME, "shape": (4, 32, 32), "image_size": (
 OFFSET = (0.324, 0.01)
 """How its noise lies against its pixels, (down, across) in cells: measured by ``python -m treering.research poses``."""
 
-MODEL = BuiltIn(NAME, WEIGHTS, random_caption, SETTINGS, OFFSET)
+PAGES = Path(__file__).parent / "pages.safetensors"
+"""What it recovers from reference pages: written by ``python -m treering.research flocks``."""
+
+MODEL = BuiltIn(NAME, WEIGHTS, random_caption, SETTINGS, OFFSET, PAGES)
 
 __all__ = ["MODEL", "NAME", "SETTINGS", "WEIGHTS", "keyring", "random_caption"]
 

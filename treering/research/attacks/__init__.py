@@ -7,7 +7,8 @@ the papers' text; where a published implementation is known to be wrong, this on
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import InputError
@@ -32,12 +33,15 @@ ATTACKS: dict[str, Attack | Through] = {one.name: one for family in FAMILIES.val
 """All attacks by name."""
 
 
-def get(name: str, model: Callable[[], LatentModel]) -> Attack:
+def get(name: str, model: Callable[[], LatentModel], autoencoder: Path | None = None) -> Attack:
     """An attack by its name; ``model`` is asked for only where it is needed.
 
-    Raises ``InputError`` for an unknown name.
+    ``autoencoder``: folder of the one that :data:`~.regeneration.OTHER` goes through.  Raises ``InputError`` for an
+    unknown name, ``ModelError`` for a folder without an autoencoder.
     """
     found = named(name)
+    if autoencoder is not None and isinstance(found, Through) and name == regeneration.OTHER:
+        found = replace(found, function=regeneration.vae_of(autoencoder))
     return found.on(model()) if isinstance(found, Through) else found
 
 
@@ -93,16 +97,17 @@ SETS: dict[str, tuple[Row, ...]] = {
     "tree-ring": (
         Row("rotation", 75, "rotation 75"),
         Row("jpeg", 25, "JPEG 25"),
-        Row("crop", 0.75, "crop 75 % and rescale"),
+        # RandomResizedCrop of scale 0.75 and ratio 0.75, as their scripts have it: all of the height, 3/4 of the width.
+        Row("squeeze", 0.75, "crop 75 %, stretched"),
         Row("blur", 4, "blur (8 x 8)"),
         Row("noise", 0.1, "noise .1"),
         Row("brightness-jitter", 6, "brightness jitter 6"),
     ),
-    # Yang et al., CVPR 2024, section 5.1: nine kinds of noise.
+    # Yang et al., CVPR 2024, section 5.1: nine kinds of noise.  60 and 80 % are of each side, as their code has it.
     "gaussian-shading": (
         Row("jpeg", 25, "JPEG 25"),
-        Row("keep", 0.6, "crop to 60 %, the rest black"),
-        Row("drop", 0.8, "drop 80 %"),
+        Row("keep", 0.36, "crop to 60 % of each side, the rest black"),
+        Row("drop", 0.64, "drop 80 % of each side"),
         Row("blur", 4, "blur 4"),
         Row("median", 7, "median 7"),
         Row("noise", 0.05, "noise .05"),
@@ -124,14 +129,14 @@ SETS: dict[str, tuple[Row, ...]] = {
         *_ladder("vae"),
         *_ladder("diffusion", 0.04, 0.08, 0.12, 0.16, 0.2),
         *_ladder("diffusion-2", 0.02, 0.04, 0.06, 0.08, 0.1),
-        *_ladder("diffusion-4", 0.02, 0.04, 0.06),
+        *_ladder("diffusion-4", 0.01, 0.02, 0.03, 0.04, 0.05),
     ),
     # Ci et al., ECCV 2024, section 5: as Tree-Ring, with noise that is clipped and does not wrap.
     "ringid": (
         Row("none", 1, "clean"),
         Row("rotation", 75, "rotation 75"),
         Row("jpeg", 25, "JPEG 25"),
-        Row("crop", 0.75, "crop and scale 75 %"),
+        Row("squeeze", 0.75, "crop and scale 75 %"),
         Row("blur", 4, "blur 8"),
         Row("noise", 0.1, "noise .1"),
         Row("brightness-jitter", 6, "brightness [0, 6]"),
@@ -139,7 +144,7 @@ SETS: dict[str, tuple[Row, ...]] = {
     "poses": tuple(row for name in (*(one.name for one in poses.ATTACKS), "mixed") for row in _ladder(name)),
     "formats": tuple(row for one in files.ATTACKS for row in _ladder(one.name)),
     "curves": (Row("none", 1, "none"), *(row for name in _ON_LADDERS for row in _ladder(name))),
-    "all": tuple(row for name in ATTACKS if name != "vae-other" for row in _ladder(name)),
+    "all": tuple(row for name in ATTACKS if name != regeneration.OTHER for row in _ladder(name)),
 }
 """Selections by name; ``all`` has every strength of every attack that needs nothing from elsewhere."""
 

@@ -31,7 +31,10 @@ def other() -> Regenerate:
     """The autoencoder that the environment names; raises ``InputError`` where it names none."""
     folder = os.environ.get(VARIABLE)
     if not folder:
-        raise InputError(f"Set {VARIABLE} to the folder of another autoencoder; see `treering attack --help`.")
+        raise InputError(
+            f"Set {VARIABLE} to the folder of another autoencoder, or name it with --autoencoder: see "
+            "`treering attack --help`."
+        )
     return load(Path(folder))
 
 

@@ -27,9 +27,10 @@ def encoder(kind: str, **settings: Any) -> Encoder:
 
 
 def palette_file(picture: Pictures, colours: float) -> bytes:
-    """A PNG with a palette of so many colours of the picture's own, dithered."""
-    image = Image.fromarray(picture).convert("P", palette=Image.Palette.ADAPTIVE, colors=round(colours))
-    return _saved(image, "PNG")
+    """A PNG with a palette of so many colours of the picture's own, dithered (Floyd and Steinberg), as GIFs are."""
+    image = Image.fromarray(picture)
+    own = image.quantize(round(colours), Image.Quantize.MEDIANCUT)
+    return _saved(image.quantize(palette=own, dither=Image.Dither.FLOYDSTEINBERG), "PNG")
 
 
 def _saved(image: Image.Image, kind: str, **settings: Any) -> bytes:

@@ -6,6 +6,8 @@ Every picture goes through at the model's own size, and comes back at its own.  
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +22,13 @@ from ..common import Pictures
 from . import autoencoders
 from .attack import Through
 
-STEPS = 50
-"""Steps of the sampler from pure noise: strengths are rounded to one of them."""
+Function = Callable[[LatentModel, Pictures, float, np.random.Generator], Pictures]
+
+OTHER = "vae-other"
+"""The attack through an autoencoder that is not the model's."""
+
+STEPS, FINER = 50, 4
+"""Steps of the sampler from pure noise, up to so many times as many for a strength that lies between two of them."""
 
 
 def vae(model: LatentModel, picture: Pictures, times: float, rng: np.random.Generator) -> Pictures:
@@ -33,8 +40,22 @@ def vae(model: LatentModel, picture: Pictures, times: float, rng: np.random.Gene
 
 
 def vae_other(model: LatentModel, picture: Pictures, times: float, rng: np.random.Generator) -> Pictures:
-    """So often through an autoencoder that is not the model's, with 8 bits in between."""
-    through, cell = autoencoders.other(), autoencoders.CELL
+    """So often through the autoencoder that the environment names, with 8 bits in between."""
+    return _through(autoencoders.other(), picture, times)
+
+
+def vae_of(folder: Path) -> Function:
+    """As :func:`vae_other`, through the autoencoder of this folder."""
+    loaded = autoencoders.load(folder)
+
+    def function(model: LatentModel, picture: Pictures, times: float, rng: np.random.Generator) -> Pictures:
+        return _through(loaded, picture, times)
+
+    return function
+
+
+def _through(through: autoencoders.Regenerate, picture: Pictures, times: float) -> Pictures:
+    cell = autoencoders.CELL
     height, width = (max(cell, round(side / cell) * cell) for side in picture.shape[:2])
     for _ in range(round(times)):
         picture = _picture(through(_tensor(picture, (height, width))), picture)
@@ -65,21 +86,28 @@ def _rinsed(model: LatentModel, picture: Pictures, strength: float, rng: np.rand
 
 def regenerated(model: LatentModel, latent: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
     """A latent ``[1, C, h, w]`` with noise up to ``strength`` of the way, and sampled from there."""
-    count = min(STEPS, max(1, round(strength * STEPS))) if strength > 0 else 0
-    if not count:
+    if not strength > 0:
         return latent
+    steps = clock(strength)
+    start = steps - min(steps, max(1, round(strength * steps)))
     noise = torch.from_numpy(rng.standard_normal(tuple(latent.shape), np.float32)).to(latent.device)
-    x, rows = _noisy(model.scheduler(), latent, noise, STEPS - count), torch.arange(1)
+    x, rows = _noisy(model.scheduler(), latent, noise, start, steps), torch.arange(1)
     f = model.denoiser([""])
-    for step in model.schedule(STEPS).steps[STEPS - count :]:
+    for step in model.schedule(steps).steps[start:]:
         x = inversion.apply_step(step, f, x, rows)
     return x
 
 
-def _noisy(scheduler: Any, latent: Tensor, noise: Tensor, place: int) -> Tensor:
+def clock(strength: float) -> int:
+    """Steps of the sampler that have this strength among them, or nearly."""
+    finer = range(1, FINER + 1)
+    return STEPS * min(finer, key=lambda times: (round(abs(strength * STEPS * times % 1 - 0.5), 6) < 0.49, times))
+
+
+def _noisy(scheduler: Any, latent: Tensor, noise: Tensor, place: int, steps: int) -> Tensor:
     """The latent as it would be before step ``place`` of the sampler, by the scheduler's own rule."""
     scheduler = copy.deepcopy(scheduler)
-    scheduler.set_timesteps(STEPS)
+    scheduler.set_timesteps(steps)
     time = scheduler.timesteps[place : place + 1]
     add = scheduler.scale_noise if hasattr(scheduler, "scale_noise") else scheduler.add_noise
     found: Tensor = add(latent, time, noise) if hasattr(scheduler, "scale_noise") else add(latent, noise, time)
@@ -102,15 +130,17 @@ _TIMES, _NOISE = "times", "share of the sampler's way that is noised"
 ATTACKS = (
     Through("vae", (1, 2, 4), vae, meaning=_TIMES, low=0, high=100, whole=True),
     Through(
-        "vae-other",
+        OTHER,
         (1, 2, 4),
         vae_other,
-        meaning=f"{_TIMES} (needs ${autoencoders.VARIABLE})",
+        meaning=f"{_TIMES} (needs --autoencoder or ${autoencoders.VARIABLE})",
         low=0,
         high=100,
         whole=True,
     ),
     Through("diffusion", (0.04, 0.1, 0.2, 0.3, 0.4, 0.5), diffusion, meaning=_NOISE),
     Through("diffusion-2", (0.02, 0.06, 0.1, 0.2, 0.3), twice, meaning=f"{_NOISE}, each time of two"),
-    Through("diffusion-4", (0.02, 0.06, 0.1, 0.2, 0.3), four_times, meaning=f"{_NOISE}, each time of four"),
+    Through(
+        "diffusion-4", (0.01, 0.02, 0.03, 0.04, 0.05, 0.1, 0.2, 0.3), four_times, meaning=f"{_NOISE}, each time of four"
+    ),
 )
