@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from treering.batch import Detect
     from treering.marks.names import Names
     from treering.reading import Detector
+    from treering.reading.clips import ClipDetector
     from treering.reading.pages import Pages
     from treering.types import Detection
 
@@ -44,6 +45,7 @@ NOT_MARKED, IN_PARTS = 1, 4
 @keyrings_option
 @models_options
 @reading_options
+@click.option("--clip", is_flag=True, help="Read each folder as one clip: its pictures, by name, are the frames.")
 @click.option(
     "--several",
     is_flag=True,
@@ -60,16 +62,18 @@ def command(
     keyrings: tuple[Path, ...],
     models: ModelChoices,
     reading: Reading,
+    clip: bool,
     several: bool,
     exit_code: bool,
     evidence: Signing | None,
     as_json: bool,
 ) -> None:
-    """Read the mark of pictures: class or none, p-value, time.
+    """Read the mark of pictures and clips: class or none, p-value, time.
 
     The p-value is the probability that a picture made without this keyring looks marked as strongly, with all
     classes searched together. IMAGE is a file (PNG, JPEG, WebP, TIFF, BMP, ...) or - for standard input; `treering
-    verify` checks folders.
+    verify` checks folders. A clip (MP4, WebM, MOV, MKV, AVI; animated GIF, PNG, WebP) is read as a whole, from 16
+    of its frames; videos need PyAV: pip install 'treering[video]'.
 
     \b
     Exit codes:
@@ -99,7 +103,7 @@ def command(
             evidence.check(images)
         if not one and (evidence or several):
             raise click.UsageError("--evidence and --several are about one keyring and one model.")
-        reader = _Reader(Searched.load(keyrings, models, reading), reading, several, evidence)
+        reader = _Reader(Searched.load(keyrings, models, reading), reading, several, evidence, clip)
         results = _run(reader, images, as_json)
     ctx.exit(_code_of_marks(results) if exit_code else _code(results))
 
@@ -128,8 +132,11 @@ def _unassessed(results: Results) -> bool:
 class _Reader:
     """Reads pictures; the model is loaded for the first that is a picture."""
 
-    def __init__(self, searched: Searched, reading: Reading, several: bool, evidence: Signing | None) -> None:
-        self.searched, self.reading, self.several, self.evidence = searched, reading, several, evidence
+    def __init__(
+        self, searched: Searched, reading: Reading, several: bool, evidence: Signing | None, folders: bool
+    ) -> None:
+        self.searched, self.reading, self.several = searched, reading, several
+        self.evidence, self.folders = evidence, folders
 
     @cached_property
     def _names(self) -> dict[str, Names]:
@@ -155,6 +162,13 @@ class _Reader:
         return self.searched.detectors(self.reading) if self.searched.several else self.detector
 
     @cached_property
+    def clips(self) -> ClipDetector:
+        """What reads clips, by the same model."""
+        from treering.reading.clips import ClipDetector
+
+        return ClipDetector(self.detector.model, self.searched.keyring, self.reading)
+
+    @cached_property
     def pages(self) -> Pages | None:
         """What looks for several marks; None where nobody asks for that."""
         if not self._in_parts:
@@ -167,6 +181,8 @@ class _Reader:
         from treering.errors import ImageError
         from treering.pictures import images
 
+        if name != "-" and self._is_clip(Path(name)):
+            return self._clip(Path(name))
         if name != "-" and os.path.isdir(name):
             raise ImageError(f"{name} is a folder; check it with `treering verify {name}`.")
         source = _standard_input() if name == "-" else Path(name)
@@ -177,6 +193,23 @@ class _Reader:
         if self.pages:
             return self.pages(picture.pixels, picture.notes, self.several)
         return self.detect(picture.pixels[None], [picture.notes])[0].unless(picture.too_small)
+
+    def _is_clip(self, path: Path) -> bool:
+        from treering import clips
+
+        return (self.folders and path.is_dir()) or clips.is_clip(path)
+
+    def _clip(self, path: Path) -> Detection:
+        """A clip, of which a few frames are read."""
+        from treering import clips
+        from treering.errors import ImageError
+
+        if self.evidence:
+            raise ImageError(f"{path} is a clip; evidence is written for pictures alone.")
+        if self.searched.several:
+            raise ImageError(f"{path} is a clip; clips are searched for one keyring with one model.")
+        clip = clips.read(path, self.searched.size, strict=self.reading.strict)
+        return self.clips(clip.frames[None], [clip.notes])[0]
 
     @property
     def _size(self) -> Any:

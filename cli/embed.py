@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from treering.models import DEFAULT
-from treering.settings import Sampling
+from treering.settings import MOST_FRAMES, Sampling
 
 from . import checks
 from .console import Failure, clear_line, emit, on_terminal, say, sentences, shown
@@ -38,7 +38,7 @@ from .options import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from treering.batch import Gallery
+    from treering.batch import Film, Gallery
     from treering.checking import Checked
     from treering.marks.keyring import Keyring
     from treering.models import Model
@@ -50,7 +50,7 @@ class Job:
 
     ``keys``: classes, of which each picture carries one; None for pictures without a mark.  ``level``: the p-value that
     pictures are to reach when they are read back; None where they are not.  ``size``: height and width, None for the
-    keyring's first or the model's own.
+    keyring's first or the model's own.  ``frames``: of a clip; None for pictures.
     """
 
     keys: Sequence[int] | None
@@ -60,6 +60,7 @@ class Job:
     sampling: Sampling
     level: float | None = None
     size: tuple[int, int] | None = None
+    frames: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class Picture:
 
 
 Make = Callable[[Picture], "tuple[NDArray[Any], Checked | None]"]
-"""Makes one picture, uint8 ``[H, W, 3]``, and says what reading it back has shown, if it was."""
+"""Makes one picture, uint8 ``[H, W, 3]``, or clip, ``[F, H, W, 3]``, and says what reading it back has shown, if it
+was."""
 
 
 @click.command(short_help="Make pictures that carry the mark of a class.")
@@ -105,6 +107,14 @@ Make = Callable[[Picture], "tuple[NDArray[Any], Checked | None]"]
     metavar="N",
     show_default="one for each prompt",
     help="How many pictures.",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(1, MOST_FRAMES),
+    metavar="N",
+    show_default="pictures, not a clip",
+    help="Make one clip of so many frames. --output is then its file, .mp4, .webm, .gif, .apng or .webp (clip.mp4 "
+    "unless named), or a folder for its frames as PNG files.",
 )
 @click.option(
     "--seed",
@@ -146,6 +156,7 @@ def command(
     keys: Sequence[int] | None,
     prompts: tuple[str, ...],
     count: int | None,
+    frames: int | None,
     seed: int | None,
     size: tuple[int, int] | None,
     output: Path,
@@ -181,13 +192,16 @@ def command(
         sampling=sampling,
         level=level,
         size=size,
+        frames=frames,
     )
     if level is not None and job.keys is None:
         raise click.UsageError("--check reads the mark back, so it needs a class to mark with.")
     with sentences(interrupted="Interrupted; every picture that was named is complete."):
         ring = _keyring(job, keyring)
         job = _without_retired(job, ring, keyring)
-        gallery = _gallery(output, job.count, manifest, force)
+        gallery = (
+            _gallery(output, job.count, manifest, force) if frames is None else _film(output, job, manifest, force)
+        )
         make, pictures = _prepare(job, ring, model)
         _run(gallery, as_json, make, pictures, job.level)
 
@@ -219,7 +233,17 @@ def _gallery(output: Path, count: int, manifest: Path | None, force: bool) -> Ga
     return gallery
 
 
-def _tell_mended(gallery: Gallery) -> None:
+def _film(output: Path, job: Job, manifest: Path | None, force: bool) -> Film:
+    from treering.batch import Film
+
+    if job.count > 1 or manifest is not None or job.level is not None or job.size is not None:
+        raise click.UsageError(
+            "--frames makes one clip; leave out --manifest, --check, --size, and a --count or prompts for more."
+        )
+    return Film.plan(output, force)
+
+
+def _tell_mended(gallery: Gallery | Film) -> None:
     """What was mended is told once."""
     if gallery.manifest:
         for sentence in gallery.manifest.mended:
@@ -296,13 +320,16 @@ def _caption(job: Job, model: Model, i: int) -> str:
 
 
 def _marked(job: Job, model: Model, keyring: Keyring) -> Make:
-    from treering import checking
+    from treering import checking, filming
 
     keyring.check_fits(model, job.size)
     checker = None if job.level is None else checking.Checker(model, keyring, job.level)
 
     def make(one: Picture) -> tuple[NDArray[Any], Checked | None]:
         steps, guidance = job.sampling.steps, job.sampling.guidance
+        if job.frames is not None:
+            frames = (one.key, one.prompt, job.frames, one.seed, steps, guidance, one.nonce)
+            return filming.embed_clip(model, keyring, *frames), None
         recipe = checking.Recipe(one.key or 0, one.prompt, one.seed, steps, guidance, one.nonce, job.size)
         if checker is None:
             return checking.make(model, keyring, recipe), None
@@ -314,12 +341,16 @@ def _marked(job: Job, model: Model, keyring: Keyring) -> Make:
 
 def _unmarked(job: Job, model: Model) -> Make:
     """Needs no keyring: nothing of it goes into the picture."""
-    from treering import writing
+    from treering import filming, writing
     from treering.marks.seeds import plain_noise
 
+    steps, guidance = job.sampling.steps, job.sampling.guidance
+
     def make(one: Picture) -> tuple[NDArray[Any], None]:
+        if job.frames is not None:
+            return filming.unmarked_clip(model, one.prompt, job.frames, one.seed, steps, guidance), None
         noise = plain_noise(model.noise_shape(job.size), one.seed)
-        return writing.generate(model, noise, [one.prompt], job.sampling.steps, job.sampling.guidance)[0], None
+        return writing.generate(model, noise, [one.prompt], steps, guidance)[0], None
 
     return make
 
@@ -327,7 +358,7 @@ def _unmarked(job: Job, model: Model) -> Make:
 # Work
 
 
-def _run(gallery: Gallery, as_json: bool, make: Make, pictures: Sequence[Picture], level: float | None) -> None:
+def _run(gallery: Gallery | Film, as_json: bool, make: Make, pictures: Sequence[Picture], level: float | None) -> None:
     bar = click.progressbar(length=len(pictures), file=sys.stderr, width=30, show_pos=True)
     with bar if on_terminal() and len(pictures) > 1 else nullcontext() as progress:
         for file, picture in zip(gallery.files, pictures, strict=True):
@@ -341,7 +372,7 @@ def _run(gallery: Gallery, as_json: bool, make: Make, pictures: Sequence[Picture
                 progress.update(1)
 
 
-def _one(gallery: Gallery, make: Make, picture: Picture, file: Path) -> tuple[dict[str, Any], Checked | None]:
+def _one(gallery: Gallery | Film, make: Make, picture: Picture, file: Path) -> tuple[dict[str, Any], Checked | None]:
     started = time.perf_counter()
     pixels, checked = make(picture)
     file = gallery.add(pixels, file, picture.key, checks.cells(checked.evidence) if checked else "")

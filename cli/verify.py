@@ -89,7 +89,7 @@ def command(
     many: Many,
     as_json: bool,
 ) -> None:
-    """Check all pictures in a folder and in the folders below it, in a bucket, in an archive, or those of a list.
+    """Check all pictures and clips in a folder and the folders below it, in a bucket, an archive, or those of a list.
 
     SOURCE is a folder; an address s3://, gs:// or https:// (each with its extra: pip install 'treering[s3]', [gcs],
     [https]); a ZIP or TAR of pictures, here or at an address; a manifest; or a Parquet file ([parquet]) with the
@@ -116,6 +116,8 @@ def command(
         _check_places(output)
         checked = Checked(source, labels, many, names_of(keyrings) if len(keyrings) > 1 else ())
         items = checked.items()  # what is wrong with the first of them is said before anything is loaded or written
+        if max(len(keyrings), len(models.names)) > 1:
+            items = _no_clips(items)
         checked.warn_of_keyring(keyrings or (keyring_path(None),))
         if run_fpr is not None:
             items = list(items)  # as many as there are, before the first is read
@@ -150,6 +152,15 @@ def _bounded(summary: Summary, reading: Reading, run_fpr: float | None) -> Summa
         f"named up to p = {reading.fpr:.3g}."
     )
     return replace(summary, notes=(*summary.notes, sentence))
+
+
+def _no_clips(items: Iterable[Item]) -> Iterator[Item]:
+    from treering import clips
+
+    for item in items:
+        if item.address is None and clips.is_clip(item.path):
+            raise Failure(f"{item.name} is a clip; clips are searched for one keyring with one model.")
+        yield item
 
 
 # The run

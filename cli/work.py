@@ -43,6 +43,7 @@ def make(paths: list[str], models: dict[str, Any], reading: dict[str, Any], batc
 def work(searched: Searched, reading: Reading, batch: int | None) -> Work:
     """The detector, with its models loaded, and all that belongs to it."""
     from treering.batch.engines import Work
+    from treering.reading.clips import either
 
     read: Detect
     if searched.several:
@@ -50,7 +51,7 @@ def work(searched: Searched, reading: Reading, batch: int | None) -> Work:
         pairs = [(one.model, one.keyring) for one in read.all]
     else:
         model = searched.model.load(searched.keyring.model)
-        read, pairs = detector(model, searched.keyring, reading), [(model, searched.keyring)]
+        read, pairs = either(detector(model, searched.keyring, reading)), [(model, searched.keyring)]
     rows = max(model.batching.rows("detect") for model, _ in pairs)
     return Work(read, _settings(pairs, searched, reading), batch or rows, searched.sizes, reading.strict)
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError, ModelError
+from .marks import clips
 from .marks.keyring import Keyring
 from .models.adapter import PipelineModel
 from .models.twin import twin
@@ -73,7 +74,12 @@ class _Mark:
         return self.model.latents(noise)
 
     def _noise(self, shape: tuple[int, ...], size: tuple[int, int], seed: int) -> Tensor:
-        """One noise ``[1, *shape]`` of a picture of this size; the frames of a clip count as channels."""
+        """One noise ``[1, *shape]`` of a picture of this size.
+
+        A keyring for one frame marks all frames of a clip, else they count as channels.
+        """
+        if len(shape) == 4 and (shape[0], *shape[2:]) == tuple(self.keyring.shape):
+            return clips.noise(self.keyring, self.key, seed, shape[1])
         flat = (math.prod(shape[:-2]), *shape[-2:])
         if size in self.keyring.sizes and flat == self.keyring.shape_of(size):
             return self.keyring.noise(self.key, seed, size=size).view(1, *shape)

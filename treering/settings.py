@@ -20,6 +20,9 @@ METHOD = "safeguarded"
 DTYPES = ("float32", "bfloat16", "float16")
 """Number types of the networks."""
 
+MOST_FRAMES = 4096
+"""Frames that a clip is made of at most."""
+
 FLOAT32 = DTYPES[0]
 """The one that results are compared in."""
 

@@ -1,6 +1,7 @@
 """Many pictures: which, with which labels, and a run that can be stopped at any moment."""
 
 from .book import Progress
+from .film import Film
 from .gallery import Gallery, is_file
 from .items import FIGURE, RESULTS, SUMMARY, TABLE, UNKNOWN, Detect, Item, Label, Line
 from .journal import settings_id
@@ -18,6 +19,7 @@ __all__ = [
     "TABLE",
     "UNKNOWN",
     "Detect",
+    "Film",
     "Gallery",
     "Item",
     "Label",

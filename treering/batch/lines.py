@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .. import clips
 from ..errors import ImageError
 from ..pictures import images
 from ..types import Detection
@@ -59,12 +60,14 @@ def load(
 ) -> Loaded:
     """Read a file; decode it, to ``size`` (height, width; or the best of several), unless its digest is ``known``.
 
-    ``strict``: a damaged file is one that cannot be read.
+    ``strict``: a damaged file is one that cannot be read.  A clip is a picture of more axes: ``[K, H, W, 3]``.
     """
     digest, known = None, known or Nothing()
     try:
         if item.problem:
             raise ImageError(item.problem)
+        if item.address is None and clips.is_clip(item.path):
+            return _clip(item, size, known, strict)
         listed, item = item, opening.stamped(item)
         if item is not listed and (seen := known.seen(stamps.token(item) or b"")):
             return Loaded(item, seen)
@@ -76,6 +79,23 @@ def load(
     if picture and opened.notes:
         picture = replace(picture, notes=(*picture.notes, *opened.notes))
     return Loaded(item, digest, picture)
+
+
+def _clip(item: Item, size: Size | Sequence[Size] | None, known: Known, strict: bool) -> Loaded:
+    """A clip: a few of its frames ``[K, H, W, 3]``, of the first size; its digest is that of the whole file."""
+    digest = clips.digest(item.path, item.name)
+    if digest in known:
+        return Loaded(item, digest)
+    try:
+        clip = clips.read(item.path, _first(size), name=item.name, strict=strict)
+    except ImageError as error:
+        return Loaded(item, digest, error=str(error))
+    return Loaded(item, digest, images.Picture(clip.frames, clip.notes))
+
+
+def _first(size: Any) -> Size | None:
+    """A size, or the first of several."""
+    return size if size is None or isinstance(size[0], int) else size[0]
 
 
 def lines(batch: Sequence[Loaded], detect: Detect, settings: str) -> list[Line]:

@@ -6,13 +6,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from .. import clips
 from ..errors import InputError
 from ..pictures import images
 from .items import FIGURE, RESULTS, Item
 
+_SUFFIXES = images.SUFFIXES | clips.SUFFIXES
+
 
 def find(folder: Path) -> list[Item]:
-    """All pictures in a folder and the folders in it, sorted by name, without labels.
+    """All pictures and clips in a folder and the folders in it, sorted by name, without labels.
 
     Hidden files and folders are left out, and so is the figure of an earlier verification.  Links to
     folders are followed, but no folder is looked into twice.  A folder in it that cannot be read is an item
@@ -50,7 +53,7 @@ def _in_folder(folder: Path, top: Path, own: list[Path], links: list[Path]) -> I
                 continue
             if _is_dir(entry):
                 (links if entry.is_symlink() else own).append(Path(entry.path))
-            elif os.path.splitext(entry.name)[1].lower() in images.SUFFIXES:
+            elif os.path.splitext(entry.name)[1].lower() in _SUFFIXES:
                 path = Path(entry.path)
                 if not _is_own_figure(path):
                     yield Item(path, f"{start}{entry.name}")

@@ -2,6 +2,7 @@
 :mod:`treering.solvers`."""
 
 from ..models.walk import apply_step, invert, invert_sampler, levels, sample
+from .clips import invert_clip
 from .decoder import decoder_residual, invert_decoder, rounding_floor
 from .methods import DEFAULT, METHODS, DecoderInversion, Gradient, Safeguarded, method
 from .trust import Profile, profile
@@ -18,6 +19,7 @@ __all__ = [
     "apply_step",
     "decoder_residual",
     "invert",
+    "invert_clip",
     "invert_decoder",
     "invert_sampler",
     "levels",

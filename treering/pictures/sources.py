@@ -86,6 +86,25 @@ def _file_bytes(path: Path) -> bytes:
         return _all_bytes(file) if size == 0 else file.read(size + 1)  # files of /proc have size 0
 
 
+def opened(path: Path, name: str) -> BinaryIO:
+    """A regular file that is not empty, open, for readers that take it piece by piece; raises ImageError."""
+    try:
+        _check_kind(os.stat(path))
+        file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115, for the caller to close
+    except (OSError, ValueError) as error:
+        raise ImageError(_problem(name, error)) from error
+    try:
+        if _check_kind(os.fstat(file.fileno())) == 0:  # again: another file may have taken the name
+            raise ImageError(f"{name} is empty.")
+    except OSError as error:
+        file.close()
+        raise ImageError(_problem(name, error)) from error
+    except ImageError:
+        file.close()
+        raise
+    return file
+
+
 def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe without a writer would wait for one
 

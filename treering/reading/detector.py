@@ -63,7 +63,7 @@ class Detector:
         keyring.check_classes(self.settings.keys)
         self.plan = method if isinstance(method, DecoderInversion) else _inversion(self.settings)
         self.tools = Tools(model, keyring, self.settings, self.plan)
-        self._tools = {keyring.image_size: self.tools}
+        self._tools: dict[tuple[int, int], Tools] = {}  # of other sizes
 
     chosen: tuple[Stage, ...] | None = None
     """Other stages than those of the effort."""
@@ -165,6 +165,8 @@ class Detector:
     def tools_for(self, size: Sequence[int]) -> Tools:
         """What pictures of one of the keyring's sizes are read with."""
         height, width = size
+        if (height, width) == self.keyring.image_size:
+            return self.tools
         if (height, width) not in self._tools:
             self.keyring.check_fits(self.model, (height, width))
             ring = replace(self.keyring, sizes=((height, width),))
@@ -174,7 +176,7 @@ class Detector:
     def _read(self, reading: Reading) -> tuple[Outcome, float]:
         """A picture in every size that it may have been made in, and width by height of the one that decided."""
         given, fpr = reading.picture.shape[:2], self.settings.fpr
-        tried = sizes.fitting(self.keyring.sizes, (given[0], given[1]))
+        tried = self._sizes((given[0], given[1]))
         best: Outcome | None = None
         ratio = 1.0
         for size in tried:
@@ -191,6 +193,10 @@ class Detector:
                 break
         assert best is not None
         return best, ratio
+
+    def _sizes(self, given: tuple[int, int]) -> Sequence[tuple[int, int]]:
+        """The sizes that a picture of this size may have been made in."""
+        return sizes.fitting(self.keyring.sizes, given)
 
     def _answer(self, reading: Reading, found: Outcome) -> tuple[Answer, str | None]:
         limit = math.log10(self.settings.fpr)

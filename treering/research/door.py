@@ -40,6 +40,7 @@ _WITHOUT_MODEL = {
     "kills": set[str](),
     "scale": set[str](),
     "families": set[str](),
+    "chunks": set[str](),
     "sizes": {"device"},
     "pipelines": {"device"},
 }
@@ -148,7 +149,7 @@ def _study(request: Request, listener: Listener) -> Result:
     study: Callable[..., Any] = getattr(import_module(f"{__package__}.studies.{request.name}"), request.name)
     if request.name not in _WITHOUT_MODEL:
         table = study(*_marked(request.networks), folder, count, listener.note)
-    elif request.name == "families":
+    elif request.name in ("families", "chunks"):
         table = study(folder, count, listener.note)
     elif request.name in ("sizes", "pipelines"):
         table = study(folder, request.networks.device, count, listener.note)

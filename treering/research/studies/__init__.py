@@ -37,5 +37,7 @@ STUDIES = {
     "paths": (9, "Stable Diffusion's own way against the pipeline called by itself: seconds, in pairs"),
     "pipelines": (1, "seconds and memory at the shapes of SD 1.5 to FLUX.1, with random weights, on a GPU"),
     "samplers": (6, "which samplers keep a mark, and which a watermarked pipeline refuses"),
+    "clips": (4, "clips: how a mark is written over frames, and what codecs, lost frames and cuts leave of it"),
+    "chunks": (4, "decoder inversion of a clip in chunks: memory by the number of frames, beside gradients"),
 }
 """Every study, how many pictures (or calls) it takes unless told otherwise, and what it measures."""
