@@ -10,7 +10,7 @@ import click
 from treering.marks import keyring_file
 from treering.marks.keyring import Keyring
 
-from .console import emit, say, sentences, tell
+from .console import Failure, emit, say, sentences, tell
 from .keys_names import Class
 from .options import (
     SIGNER_VARIABLE,
@@ -20,6 +20,11 @@ from .options import (
     keyring_option,
     keyring_path,
     signer_path,
+)
+
+_STALE = (
+    "The root in the keyring is of other classes, nonces or sizes than it has now: set them back with `treering keys "
+    "set`, or publish a new root with `treering keys commit`."
 )
 
 
@@ -70,8 +75,13 @@ def reveal(key: int, nonce: int, output: Path, keyring: Path | None, force: bool
     from treering.evidence import canonical, reveal
 
     with sentences():
-        made = reveal(Keyring.load(keyring_path(keyring)), key, nonce)
+        ring = Keyring.load(keyring_path(keyring))
+        made = reveal(ring, key, nonce)
+        if ring.root and ring.root != made.root:
+            raise Failure(_STALE)
         canonical.write(output, made.as_dict(), overwrite=force, private=True)
+    if not ring.root:
+        say("No root of this keyring was published: see `treering keys commit`.")
     say(f"Wrote {output}. Whoever has it can forge class {key}: `treering keys retire {key}`.")
 
 
