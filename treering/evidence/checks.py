@@ -172,9 +172,9 @@ def by_expert(evidence: Evidence, revealed: Revealed, commitment: Commitment | N
     yield Check(
         "mark",
         None,
-        f"Class {revealed.key}, nonce {revealed.nonce}: log10 p = {level:.1f}, for {POSES:.0e} poses and {count} marks of "
-        "the tree. It holds if a root older than the picture binds the mark, and if the values were read from this "
-        "picture, as the signer says: who knows the mark could have chosen them.",
+        f"Class {revealed.key}, nonce {revealed.nonce}: log10 p = {level:.1f}, for {POSES:.0e} poses and {count} "
+        "marks of the tree. It holds if a root older than the picture binds the mark, and if the values were read "
+        "from this picture, as the signer says: who knows the mark could have chosen them.",
     )
 
 
