@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 
 import treering
 from treering import images
-from treering.batch import lines
 from treering.batch.items import Item
+from treering.batch.lines import Loaded, _result
 from treering.evidence.checks import Check
 from treering.marks.keyring import Keyring
 from treering.types import Answer, Detection
@@ -65,7 +65,7 @@ def test_schemas_are_schemas(name: str) -> None:
 
 @pytest.mark.parametrize("found", [FOUND, NONE])
 def test_lines_of_verify(found: Detection) -> None:
-    line = lines._result(lines.Loaded(Item(Path("a.png"), "a.png"), "0" * 64), found, "ab")
+    line = _result(Loaded(Item(Path("a.png"), "a.png"), "0" * 64), found, "ab")
     assert holds("verify", line)
     assert not holds("verify", line | {"answer": "maybe"})
     assert not holds("verify", line | {"p_value": 1.5})
