@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -39,7 +40,11 @@ def command(
         found, data = Evidence.load(evidence), images.read_bytes(image)
         if not checks.picture(found, data).holds:
             raise Failure(f"{image} is another file than the one that was examined.")
-        if output.exists() and not force:
+        if not found.genuine:
+            raise Failure(f"{evidence} is not what was signed.")
+        if os.path.lexists(output) and os.path.realpath(output) == os.path.realpath(image):
+            raise Failure("The copy must be another file: the evidence is about IMAGE as it is.")
+        if os.path.lexists(output) and not force:
             raise Failure(f"{output} exists already; --force replaces it.")
         copy = credentials.write(found, data, certificate, key, algorithm)
         with files.explained(output):

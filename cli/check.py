@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from treering.evidence.checks import Check
     from treering.marks.keyring import Keyring
 
+_KEY = re.compile("[0-9A-Fa-f]{64}")
 _WORDS = {True: "holds", False: "FAILS", None: "judge"}
 
 
@@ -43,10 +45,11 @@ def command(
 ) -> None:
     """Check evidence that somebody gave: a file that `treering detect --evidence` wrote.
 
-    Without any secret: that the statement is as it was signed, and that IMAGE is the file that was examined, to the
-    last bit. With --keyring the test is repeated from the recovered values in the evidence; with --repeat the picture
-    is read anew. With --revealed (`treering keys reveal`) an expert repeats the test for one mark; its p pays for all
-    poses and all marks that were committed to.
+    Without any secret: that the statement is as it was signed, that IMAGE is the file that was examined, to the last
+    bit, and that the answer agrees with itself; not that it is true, which is the signer's word. With --keyring the
+    test is repeated from the recovered values in the evidence; with --repeat the picture is read anew, too. With
+    --revealed (`treering keys reveal`) an expert repeats the test for one mark; its p pays for all poses and all marks
+    that were committed to, and takes the signer's word that the values were read from the picture.
 
     \b
     Exit codes:
@@ -59,6 +62,8 @@ def command(
         raise click.UsageError("--commitment says what a mark of --revealed was bound to; give both.")
     if repeat and not keyring:
         raise click.UsageError("--repeat needs --keyring.")
+    if signer is not None and not _KEY.fullmatch(signer.strip()):
+        raise click.UsageError("--signer is a public key of 64 hexadecimal digits: see `treering keys signer`.")
     with sentences():
         found = [_told(one, as_json) for one in _checks(evidence, image, signer, keyring, revealed, commitment, repeat)]
     ctx.exit(FAILED if any(one.holds is False for one in found) else 0)
@@ -88,6 +93,7 @@ def _checks(
     found, data = Evidence.load(evidence), images.read_bytes(image)
     yield checks.signature(found, signer)
     yield checks.picture(found, data)
+    yield checks.statement(found, bool(keyring or (revealed and commitment)))
     if revealed:
         published = Commitment.load(commitment) if commitment else None
         yield from checks.by_expert(found, Revealed.load(revealed), published)

@@ -6,7 +6,9 @@ own beside your keyring.  A file that belongs to somebody else is not used, as i
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 
 import click
 
+from treering import files
 from treering.errors import InputError
 
 from .options import KEYRING_VARIABLE
@@ -53,6 +56,8 @@ class Configuration:
         values = self.settings | {
             f"{name}s": _several(self.settings[name]) for name in SEVERAL if name in self.settings
         }
+        if isinstance(values.get("model"), tuple):  # commands that take one find no model of that name
+            values["model"] = ", ".join(values["model"])
         return {name: values | {below: dict(values) for below in inner} for name, inner in commands.items()}
 
 
@@ -66,7 +71,10 @@ def load() -> Configuration:
     if named == "off":
         return Configuration(None, {})
     if named:
-        return _read(Path(named), _table(Path(named)) or {})
+        table = _table(Path(named))
+        if table is None:
+            raise InputError(f"The settings {named} have no table [tool.treering].")
+        return _read(Path(named), table)
     for path in _places():
         table = _table(path) if _is_ours(path) else None
         if table is not None:
@@ -83,12 +91,16 @@ def _places() -> Iterator[Path]:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether there is a file that nobody else wrote."""
+    """Whether there is a file that nobody else wrote or can write."""
     try:
-        owner = path.stat().st_uid
+        status = path.stat()
     except OSError:
         return False
-    return path.is_file() and (not hasattr(os, "getuid") or owner in (os.getuid(), 0))
+    return stat.S_ISREG(status.st_mode) and (os.name != "posix" or _is_safe(status))
+
+
+def _is_safe(status: os.stat_result) -> bool:
+    return status.st_uid in (os.getuid(), 0) and not status.st_mode & stat.S_IWOTH
 
 
 def _table(path: Path) -> dict[str, Any] | None:
@@ -101,18 +113,20 @@ def _table(path: Path) -> dict[str, Any] | None:
         import tomli as tomllib
 
     try:
-        with path.open("rb") as file:
-            text = file.read(LARGEST + 1)
-    except OSError as error:
-        raise InputError(f"The settings {path} cannot be read: {error.strerror or error}.") from None
-    if len(text) > LARGEST:
-        raise InputError(f"The settings {path} are larger than 1 MiB.")
+        text = files.read(path, LARGEST)
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        if getattr(error, "errno", None) == errno.EFBIG:
+            if path.name == PROJECT:  # another program's, most likely
+                return None
+            raise InputError(f"The settings {path} are larger than 1 MiB.") from None
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"The settings {path} cannot be read: {reason}.") from None
     if path.name == PROJECT and b"treering" not in text:
         return None
     try:
         table: dict[str, Any] = tomllib.loads(text.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"The settings {path} are not TOML: {error}.") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"The settings {path} are not TOML: {str(error)[:200]}.") from None
     if path.name != PROJECT:
         return table
     tools = table.get("tool")
@@ -123,9 +137,9 @@ def _table(path: Path) -> dict[str, Any] | None:
 def _read(path: Path, table: dict[str, Any]) -> Configuration:
     for name, value in table.items():
         if name not in KINDS:
-            raise InputError(f"The settings {path} have {name!r}, which is none; there are {', '.join(KINDS)}.")
+            raise InputError(f"The settings {path} have {_short(name)}, which is none; there are {', '.join(KINDS)}.")
         if not isinstance(value, KINDS[name]) or isinstance(value, bool) or not _are_words(value):
-            raise InputError(f"The settings {path} have no usable {name!r}: it is {value!r}.")
+            raise InputError(f"The settings {path} have no usable {name!r}: it is {_short(value)}.")
     less = {"keyring"} if os.environ.get(KEYRING_VARIABLE) else set()  # the environment says it nearer to the call
     return Configuration(path, {name: _placed(path, name, value) for name, value in table.items() if name not in less})
 
@@ -137,4 +151,9 @@ def _are_words(value: Any) -> bool:
 def _placed(path: Path, name: str, value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_placed(path, name, one) for one in value)
-    return str(path.parent / Path(value).expanduser()) if name in PATHS else value
+    return str(path.parent / os.path.expanduser(value)) if name in PATHS else value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

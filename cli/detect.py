@@ -185,11 +185,13 @@ class _Reader:
             return self._clip(Path(name))
         if name != "-" and os.path.isdir(name):
             raise ImageError(f"{name} is a folder; check it with `treering verify {name}`.")
-        source = _standard_input() if name == "-" else Path(name)
+        source: BinaryIO | Path | bytes = _standard_input() if name == "-" else Path(name)
         label = "Standard input" if name == "-" else name
+        if self.evidence:  # what is signed is what was read, whatever becomes of the file meanwhile
+            source = images.read_bytes(source)
         picture = images.read(source, self._size, label, strict=self.reading.strict)  # before a model is loaded
-        if self.evidence:
-            return self.evidence.write(self.detector, picture, Path(name))
+        if self.evidence and isinstance(source, bytes):
+            return self.evidence.write(self.detector, picture, source, Path(name))
         if self.pages:
             return self.pages(picture.pixels, picture.notes, self.several)
         return self.detect(picture.pixels[None], [picture.notes])[0].unless(picture.too_small)

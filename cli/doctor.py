@@ -87,6 +87,8 @@ def _guarded(what: str, look: Callable[[], Found]) -> Iterator[Found]:
         yield look()
     except (TreeringError, OSError, ImportError) as error:
         yield Found(what, BAD, str(error))
+    except Exception as error:  # whatever it is: the others are looked at all the same
+        yield Found(what, BAD, f"{type(error).__name__}: {error}")
 
 
 def _versions() -> Found:

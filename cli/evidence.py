@@ -42,12 +42,12 @@ class Signing:
         if made:
             say(f"Made the signing key {signer_path(self.key)}; keep it safe and secret.")
 
-    def write(self, detector: Detector, picture: Picture, path: Path) -> Detection:
-        """Read the picture, and write down what was read and how."""
+    def write(self, detector: Detector, picture: Picture, data: bytes, path: Path) -> Detection:
+        """Read the picture, whose file holds ``data``, and write down what was read and how."""
         from treering.evidence import Evidence, Signer, Statement
-        from treering.pictures import images
 
-        data = images.read_bytes(path)
+        if picture.too_small:
+            raise ImageError(f"There is no evidence in {path}: {picture.too_small}")
         detection, done = detector.examine(picture.pixels, picture.notes)
         if done.finding.values is None:
             raise ImageError(f"There is no evidence in {path}: {detection.reason or 'nothing was read from it.'}")

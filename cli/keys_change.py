@@ -59,6 +59,8 @@ def set_(
         keyring = _with_model(keyring, model, download)
     keyring_file.rewrite(keyring, path)
     show(path, keyring, as_json)
+    if keyring.root and changes.keys() - {"steps"}:
+        say("The root that was published is of the former classes, nonces and sizes: marks are revealed with those.")
 
 
 def _with_model(keyring: Keyring, name: str, download: bool) -> Keyring:

@@ -22,6 +22,11 @@ from .options import (
     signer_path,
 )
 
+_STALE = (
+    "The root in the keyring is of other classes, nonces or sizes than it has now: set them back with `treering keys "
+    "set`, or publish a new root with `treering keys commit`."
+)
+
 
 @click.command(short_help="Publish a root to which all marks are bound.")
 @click.option("--output", type=NamedFile(), required=True, metavar="FILE", help="Where to write what is published.")
@@ -80,7 +85,11 @@ def reveal(key: int, nonce: int | None, output: Path, keyring: Path | None, forc
         if nonce is None and ring.nonces > 1:
             raise Failure(f"A class has {ring.nonces} marks, and a picture one of them; name it with --nonce.")
         made = reveal(ring, key, nonce or 0)
+        if ring.root and ring.root != made.root:
+            raise Failure(_STALE)
         canonical.write(output, made.as_dict(), overwrite=force, private=True)
+    if not ring.root:
+        say("No root of this keyring was published: see `treering keys commit`.")
     say(f"Wrote {output}. Whoever has it can forge class {key}: `treering keys retire {key}`.")
 
 

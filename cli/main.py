@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 import treering
+from treering.errors import InputError
 
 from . import configuration
 from .console import Mannered, say
@@ -35,12 +36,19 @@ BELOW = {
 """Names of the commands below one."""
 
 _SILENT = ("completion", "doctor")
+_ASKED = f"{__name__}.asked"
+"""Whether a command's help is asked for, which broken settings must not keep from anybody."""
 
 
 class LazyGroup(Mannered, click.Group):
     """A group that imports a subcommand's module only to run it or to show its own help."""
 
     context_class = Narrow
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click's, which has no other place to see what a subcommand is asked."""
+        ctx.meta[_ASKED] = bool({"-h", "--help"}.intersection(args))
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of use."""
@@ -81,7 +89,12 @@ def main(ctx: click.Context) -> None:
       3    a batch that finished although some files failed or are not assessable
       130  interrupted (143 by a kill)
     """
-    found = configuration.load()
+    try:
+        found = configuration.load()
+    except InputError:
+        if ctx.invoked_subcommand not in _SILENT and not ctx.meta[_ASKED]:
+            raise
+        return  # help is shown, and the doctor tells what is wrong
     ctx.default_map = found.default_map({name: BELOW.get(name, ()) for name in COMMANDS})
     if found.path and found.settings and ctx.invoked_subcommand not in _SILENT:
         say(f"Settings from {found.path}: {', '.join(found.settings)}.")

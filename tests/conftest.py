@@ -16,11 +16,24 @@ KEYS = (0, 1, 2, None)
 SEED = 100
 
 
+WHOLE = {}
+"""The model of all tests, and the text encoder that a test may have let go of, as `detect` does."""
+
+
 @pytest.fixture(scope="session")
 def model():
     import treering
 
-    return treering.load_model("demo")
+    loaded = treering.load_model("demo")
+    WHOLE.update(model=loaded, text_encoder=loaded.text_encoder)
+    return loaded
+
+
+@pytest.fixture(autouse=True)
+def _whole():
+    yield
+    if WHOLE:
+        WHOLE["model"].text_encoder = WHOLE["text_encoder"]
 
 
 @pytest.fixture(scope="session")

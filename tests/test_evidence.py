@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treering.errors import InputError, KeyringError, TreeringError
-from treering.evidence import Commitment, Evidence, Revealed, Signer, Statement, checks, commit, reveal, tree
+from treering.evidence import Commitment, Evidence, Revealed, Signer, Statement, checks, commit, document, reveal, tree
 from treering.evidence.document import Complexes
 from treering.marks.keyring import Keyring
 from treering.marks.patterns import Pattern
+from treering.reading.evidence import Values
 from treering.settings import Reading
 from treering.types import Answer, Detection
 from treering_cli.main import main
@@ -26,6 +28,8 @@ from treering_cli.main import main
 pytest.importorskip("cryptography", reason="the extra evidence is not installed")
 
 RING = Keyring(bytes(range(32)), Pattern.synchronised(), classes=10, nonces=3)
+PAID = np.log10(2 / 0.25)
+"""log10 of what a reading pays for two questions and for the stage's share."""
 PICTURE = b"the bytes of a picture"
 Run = Callable[..., Result]
 
@@ -135,8 +139,21 @@ def statement(ring: Keyring = RING, key: int = 7, nonce: int = 2, strength: floa
 
     read = values(ring, key, nonce, strength)
     found = ring.pattern.match(torch.from_numpy(read)[None], ring.cells(), ring.marks())[0]
+    level = found.log10_p + PAID
     detection = Detection(
-        found.key, 0.0, found.log10_p, Answer.KEY, found.key, found.z, 0.0, "m", ring.id, "encoder", 1, "", 0.1
+        found.key,
+        max(10**level, 1e-38),
+        level,
+        Answer.KEY,
+        found.key,
+        found.z,
+        0.0,
+        "m",
+        ring.id,
+        "encoder",
+        1,
+        "",
+        0.1,
     )
     return Statement.of(PICTURE, ring, Reading(), detection, read, share=0.25, created="2026-11-24T00:00:00Z")
 
@@ -188,7 +205,7 @@ def test_the_expert_repeats_the_test_without_the_secret() -> None:
     level = checks.log10_expert(_MADE.statement.values, shown)
     assert f"log10 p = {level:.1f}" in mark.says
     # As the owner's, but for all poses and without the part of the picture that all classes share.
-    assert level == pytest.approx(_MADE.statement.says("test", "log10_p") + np.log10(checks.POSES), abs=0.1)
+    assert level == pytest.approx(_MADE.statement.says("test", "log10_p") - PAID + np.log10(checks.POSES), abs=0.1)
     assert checks.log10_expert(_MADE.statement.values, reveal(RING, 6, 2)) == 0.0
     assert not next(checks.by_expert(_MADE, shown, commit(replace(RING, classes=11)))).holds
 
@@ -273,12 +290,197 @@ def test_from_commitment_to_court(run: Run) -> None:
     court = ["check", "e.json", "p.png", "--signer", public, "--revealed", "r.json", "--commitment", "c.json"]
     result = run(*court)
     assert result.exit_code == 0, result.output
-    assert [line.split()[0] for line in result.stdout.splitlines()] == ["holds", "holds", "holds", "judge"]
+    words = [line.split()[:2] for line in result.stdout.splitlines()]
+    assert [" ".join(two) for two in words] == [
+        "holds signature",
+        "holds picture",
+        "judge answer",
+        "holds commitment",
+        "judge mark",
+    ]
     Path("p.png").write_bytes(PICTURE + b"\0")
     told = run(*court, "--keyring", "own.json", "--json")
     found = {one["what"]: one["holds"] for one in map(json.loads, told.stdout.splitlines())}
     assert told.exit_code == 1
-    assert found == {"signature": True, "picture": False, "commitment": True, "mark": None, "test": True}
+    assert found == {
+        "signature": True,
+        "picture": False,
+        "answer": None,
+        "commitment": True,
+        "mark": None,
+        "test": True,
+    }
+
+
+def lie(**changes: object) -> Statement:
+    """The statement with another field: ``part__name=value``."""
+    content = json.loads(json.dumps(_MADE.statement.content))
+    for where, value in changes.items():
+        part, _, name = where.partition("__")
+        content[part][name] = value
+    return Statement(content)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"answer__key": 3}, "the class named is not the best"),
+        ({"answer__key": True, "answer__best_key": 1}, "the class named is not the best"),
+        ({"answer__key": None}, "its answer is none of those"),
+        ({"answer__answer": "guilty"}, "its answer is none of those"),
+        ({"answer__answer": [1]}, "its answer is none of those"),
+        ({"answer__key": None, "answer__answer": "none"}, "its p-value does not fit its answer"),
+        ({"answer__p_value": 0.5}, "its p-value is not what its logarithm says"),
+        ({"answer__log10_p": -500.0}, "it has two p-values"),
+        ({"answer__log10_p": -500.0, "test__log10_p": -500.0}, "its p-value is smaller than its z"),
+        ({"test__tests": 10**9}, "no test is like that"),
+        ({"test__tests": 1.5}, "no test is like that"),
+        ({"test__share": 2}, "no test is like that"),
+        ({"answer__stage": "trimmed"}, "another share of the error budget"),
+        ({"test__z": 500}, "its p-value is larger than any poses"),
+        (
+            {"answer__key": None, "answer__answer": "none", "answer__p_value": 1.0}
+            | {"answer__log10_p": 0.0, "test__log10_p": 0.0},
+            "its p-value is 1",
+        ),
+    ],
+)
+def test_evidence_that_contradicts_itself_is_told(changes: dict[str, object], sentence: str) -> None:
+    told = checks.statement(replace(_MADE, statement=lie(**changes)), False)
+    assert (told.holds, sentence in told.says) == (False, True), told
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"answer__log10_p": v} for v in (None, "x", True, 1e400, [], 10**400)]
+    + [{"test__z": v} for v in (None, "-3", {}, float("nan"))]
+    + [{"settings__steps": 10**9}, {"settings__iterations": 0}, {"settings__keys": [1.5]}, {"settings__keys": "ab"}]
+    + [{"settings__keys": {"first": 0}}, {"settings__keys": [1, 1]}, {"settings__guidance": "x"}]
+    + [{"settings__effort": []}, {"settings__fpr": None}, {"settings__prompt": 3}, {"settings__keys": [99]}],
+)
+def test_fields_of_other_types_are_one_sentence(changes: dict[str, object]) -> None:
+    made = replace(_MADE, statement=lie(**changes))
+    with pytest.raises(InputError):
+        list(looked(made))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"test__tests": 1}, "another number of marks"),
+        ({"answer__nonce": 0}, "another class or nonce"),
+        ({"answer__best_key": 3}, "another class or nonce"),
+        ({"test__share": 1.0}, None),
+        ({"test__share": 0.01}, "which is too small"),
+    ],
+)
+def test_the_owner_finds_each_lie(changes: dict[str, object], sentence: str | None) -> None:
+    told = checks.by_owner(replace(_MADE, statement=lie(**changes)), RING)
+    assert (told.holds, (sentence or "PUBLIC") in told.says) == (sentence is None, sentence is not None), told
+    assert "PUBLIC" in checks.by_owner(_MADE, replace(RING, public=True)).says
+
+
+def looked(made: Evidence) -> Iterator[checks.Check]:
+    yield checks.statement(made, False)
+    yield checks.by_owner(made, RING)
+
+
+def test_classes_that_were_chosen_are_told() -> None:
+    found = Statement.of(
+        PICTURE,
+        RING,
+        Reading(keys=range(5, 9)),
+        _detection(_MADE),
+        _MADE.statement.values,
+        share=0.25,
+        created="2026-11-24T00:00:00Z",
+    )
+    back = Statement(json.loads(json.dumps(found.content)))
+    assert back.content["settings"]["keys"] == {"first": 5, "last": 8}
+    assert back.settings() == Reading(keys=range(5, 9))
+    assert "among 12 marks of 30 that the keyring has" in checks.by_owner(replace(_MADE, statement=back), RING).says
+
+
+def _detection(made: Evidence) -> Detection:
+    said = made.statement.content["answer"]
+    return Detection(**{**said, "answer": Answer(said["answer"])}, seconds=0.0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"statement": {', '"statement": {}, "statement": {'),
+        ('"key": 7', '"key": 3, "key": 7'),
+        ('"key": 7', '"key": 7, "x": NaN'),
+        ('"key": 7', '"key": 7, "x": 1e400'),
+        ('"key": 7', '"key": 7, "x": ' + "9" * 5000),
+        ('"key": 7', '"key": 7, "x": ' + "[" * 600 + "]" * 600),
+        ('"key": 7', '"key": 7, "x": "\xff"'),
+    ],
+)
+def test_files_that_two_programs_read_in_two_ways_are_refused(tmp_path: Path, old: str, new: str) -> None:
+    text = json.dumps(_MADE.as_dict())
+    assert old in text
+    (tmp_path / "e.json").write_bytes(text.replace(old, new, 1).encode("latin-1"))
+    with pytest.raises(InputError, match="is not JSON of one meaning"):
+        Evidence.load(tmp_path / "e.json")
+
+
+def test_one_key_has_one_name() -> None:
+    spaced = " ".join(_MADE.public[i : i + 2] for i in range(0, 64, 2))
+    for public in (spaced, _MADE.public.upper(), _MADE.public + "\n"):
+        assert not replace(_MADE, public=public).genuine
+
+
+def test_what_strangers_wrote_cannot_look_like_a_line_of_ours() -> None:
+    long = " " * 100 + "holds  signature  Signed by the key that you named."
+    told = checks.by_owner(replace(_MADE, statement=lie(keyring__id=long)), RING)
+    assert (told.holds, "Signed by" in told.says) == (False, False)
+
+
+def test_the_experts_p_is_the_owners_whatever_the_pattern() -> None:
+    patterns = [
+        Pattern(kind="rings"),
+        Pattern(kind="real"),
+        Pattern(kind="mixed", channels=(0, 1), noise_channels=(2, 3), outer=12),
+        Pattern.synchronised(),
+    ]
+    for pattern in patterns:
+        ring = Keyring(bytes(range(32)), pattern, classes=10, sizes=((512, 256), (256, 256)))
+        read = ring.values([4])[0][ring.cells().cell.numpy()]
+        read = 0.6 * read + np.random.default_rng(1).standard_normal(len(read))
+        owner = document.best(Values(ring), read)
+        expert = checks.log10_expert(read, reveal(ring, 4))
+        assert owner.key == 4
+        assert expert == pytest.approx(min(0.0, owner.log10_p + np.log10(checks.POSES)), abs=0.05), pattern.kind
+
+
+def test_a_root_that_no_longer_fits_is_told(run: Run) -> None:
+    run("keys", "commit", "--output", "c.json")
+    changed = run("keys", "set", "--classes", 20)
+    assert "is of the former classes" in changed.stderr
+    told = run("keys", "reveal", 7, "--nonce", 0, "--output", "r.json")
+    assert (told.exit_code, "set them back with" in told.stderr) == (1, True)
+    assert not Path("r.json").exists()
+    run("keys", "set", "--classes", 10, "--steps", 12)
+    assert run("keys", "reveal", 7, "--nonce", 0, "--output", "r.json").exit_code == 0
+    assert Revealed.load(Path("r.json")).root == Commitment.load(Path("c.json")).root
+
+
+def test_files_that_are_not_there_are_told_so(run: Run) -> None:
+    Path("p.png").write_bytes(PICTURE)
+    assert "There is no file e.json." in run("check", "e.json", "p.png").stderr
+    assert "There is no evidence" not in run("check", "e.json", "p.png").stderr
+    assert run("check", "e.json", "p.png", "--signer", "abc").exit_code == 2
+
+
+def test_a_signing_key_is_made_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: Signer.create_or_load(tmp_path / "s.pem"), range(8)))
+    assert len({signer.public for signer, _ in made}) == 1
+    assert [fresh for _, fresh in made].count(True) == 1
+    with pytest.raises(InputError, match=r"No permission|cannot be written"):
+        Signer.create_or_load(Path("/proc/none/s.pem"))
 
 
 def test_options_that_need_each_other(run: Run) -> None:

@@ -37,7 +37,7 @@ def test_from_a_picture_to_the_check(run: Callable[..., Result], model: object) 
     assert "key 2" in told.stdout
     again = run("check", "e.json", "p.png", "--keyring", "k.json", "--repeat", "--json")
     found = {one["what"]: one["holds"] for one in map(json.loads, again.stdout.splitlines())}
-    assert found == {"signature": None, "picture": True, "test": True, "reading": True}
+    assert found == {"signature": None, "picture": True, "answer": None, "test": True, "reading": True}
     run("keys", "commit", "--output", "c.json", "--keyring", "k.json")
     unnamed = run("keys", "reveal", 2, "--output", "r.json", "--keyring", "k.json")
     assert "A class has 64 marks, and a picture one of them; name it with --nonce." in unnamed.stderr

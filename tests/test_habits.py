@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -104,6 +105,58 @@ def test_settings_of_somebody_else_are_not_used(run: Run, monkeypatch: pytest.Mo
     assert configuration.load().settings == ({"fpr": 0.5} if owner == 0 else {})
 
 
+@pytest.mark.skipif(os.name != "posix", reason="files have no such modes here")
+def test_settings_that_anybody_can_write_are_not_used(run: Run) -> None:
+    Path("treering.toml").write_text("fpr = 0.5\n")
+    Path("treering.toml").chmod(0o666)
+    assert configuration.load().settings == {}
+    Path("treering.toml").unlink()
+    Path("treering.toml").mkdir()
+    assert configuration.load().settings == {}
+
+
+@pytest.mark.parametrize("text", ["fpr 3", "fpr = '" + "a" * 5000 + "'"])
+def test_broken_settings_lock_nobody_out(run: Run, ring: Keyring, text: str) -> None:
+    Path("treering.toml").write_text(text)
+    assert len(run("keys", "show").stderr) < 500
+    assert run("keys", "show").exit_code == 1
+    for words in (
+        ["--help"],
+        ["--version"],
+        ["detect", "--help"],
+        ["keys", "set", "-h"],
+        ["completion", "--show", "zsh"],
+    ):
+        assert run(*words).exit_code == 0, words
+    result = run("doctor", "--quick")
+    assert "problem   settings     The settings" in result.stdout
+    assert (result.exit_code, "ok        keyring" in result.stdout) == (1, True)
+
+
+def test_settings_that_are_named_must_be_some(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("pyproject.toml").write_text("[project]\n")
+    monkeypatch.setenv("TREERING_CONFIG", "pyproject.toml")
+    fails(run("keys", "path"), "have no table [tool.treering]")
+    os.mkfifo("pipe")
+    monkeypatch.setenv("TREERING_CONFIG", "pipe")
+    fails(run("keys", "path"), "cannot be read: it is not a file")
+
+
+def test_a_home_that_nobody_has_is_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TREERING_KEYRING")
+    Path("treering.toml").write_text('keyring = "~nobody-of-that-name/k.json"\n')
+    fails(run("keys", "show"), "There is no keyring")
+
+
+def test_several_keyrings_in_settings_are_told_where_one_is_needed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TREERING_KEYRING")
+    Path("treering.toml").write_text('keyring = ["a.json", "b.json"]\n')
+    fails(run("detect", "x.png"), f"There is no keyring {Path.cwd() / 'a.json'}")
+    fails(run("keys", "commit", "--output", "c.json"), "this command takes one: name it.", 2)
+    Path("treering.toml").write_text('keyring = ["a.json"]\n')
+    fails(run("keys", "commit", "--output", "c.json"), f"There is no keyring {Path.cwd() / 'a.json'}")
+
+
 def test_every_setting_is_an_option(run: Run) -> None:
     known = {p.name for name in main.COMMANDS for p in main.main.get_command(click.Context(main.main), name).params}
     assert set(configuration.KINDS) <= known
@@ -173,6 +226,13 @@ def test_names_that_cannot_be(run: Run, ring: Keyring) -> None:
     assert not Path("own.names.json").exists()
 
 
+def test_names_given_at_once_are_all_kept(run: Run, ring: Keyring) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: names.name(Path("own.json"), ring, key, f"number {key}"), range(24)))
+    assert names.load(Path("own.json"), ring).names == {key: f"number {key}" for key in range(24)}
+    assert sorted(os.listdir()) == ["own.json", "own.names.json"]
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{}", '{"format": "treering names", "version": 9}', "[" * 99999, "\xff", '{"format": 1, "version": {}}'],
@@ -181,6 +241,7 @@ def test_broken_names_are_told_and_kept(run: Run, ring: Keyring, text: str) -> N
     Path("own.names.json").write_bytes(text.encode("latin-1"))
     fails(run("keys", "name", 1, "x"), "The names in own.names.json are broken".replace("own", str(Path.cwd() / "own")))
     assert Path("own.names.json").read_bytes() == text.encode("latin-1")
+    assert sorted(os.listdir()) == ["own.json", "own.names.json"]
 
 
 def test_names_of_another_keyring_are_told(run: Run, ring: Keyring) -> None:

@@ -30,6 +30,10 @@ class Named(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path, or a usage error."""
+        if isinstance(value, tuple):  # of a file of settings
+            if len(value) > 1:
+                self.fail("The settings name several, and this command takes one: name it.", param, ctx)
+            value = value[0]
         if value == "":
             self.fail(self.empty, param, ctx)
         return super().convert(value, param, ctx)

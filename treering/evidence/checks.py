@@ -6,23 +6,29 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import special
 
 from ..errors import InputError
 from ..marks import keys as streams
-from ..marks.keyring import Keyring, places
+from ..marks.keyring import MAX_SEARCH, Keyring, places
 from ..marks.matching import scores
-from ..types import Detection
+from ..marks.nulls import log_p
+from ..reading.detector import LEAST
+from ..reading.evidence import Values
+from ..reading.plan import EFFORTS
+from ..types import Answer, Detection, Match
 from .commitment import Commitment, Revealed, experts
-from .document import Complexes, Evidence, best
+from .document import Complexes, Evidence, Statement, best
 
 POSES = 1e9
 """Poses and shifts that an expert's p pays for: more than all stages of treering's largest plan try together, since
 nobody can see afterwards how the pose was chosen."""
 
 _CLOSE = 1e-6
+_LN10 = math.log(10)
 
 
 @dataclass(frozen=True)
@@ -52,25 +58,107 @@ def picture(evidence: Evidence, data: bytes) -> Check:
     return Check("picture", same, sentence if same else "This is another file than the one that was examined.")
 
 
+def statement(evidence: Evidence, repeated: bool) -> Check:
+    """What the evidence says, whether that agrees with itself, and that nobody ``repeated`` it, where that is so."""
+    said = evidence.statement
+    wrong = _contradiction(said)
+    if wrong:
+        return Check("answer", False, f"The evidence contradicts itself: {wrong}.")
+    key = said.says("answer", "key")
+    answer = f"key {key}" if key is not None else said.says("answer", "answer")
+    sentence = (
+        f"The signer says: {answer}, log10 p = {said.number('answer', 'log10_p'):.2f} among "
+        f"{said.number('test', 'tests'):.0f} marks, named up to {said.number('settings', 'fpr'):g}."
+    )
+    rest = "" if repeated else " Nothing here repeats that: give --keyring, or --revealed with --commitment."
+    return Check("answer", None, sentence + rest)
+
+
+def _contradiction(said: Statement) -> str | None:
+    """Why an answer, its p-value and its test cannot belong together; None where they can."""
+    key, kind = said.says("answer", "key"), said.says("answer", "answer")
+    level, fpr = said.number("answer", "log10_p"), said.settings().fpr
+    if kind not in [one.value for one in Answer] or (key is not None) != (kind == Answer.KEY.value):
+        return "its answer is none of those that there are"
+    if key is not None and (type(key) is not int or key != said.says("answer", "best_key")):
+        return "the class named is not the best"
+    if (key is not None) != (level <= math.log10(fpr)):
+        return "its p-value does not fit its answer"
+    if abs(said.number("answer", "p_value") - max(10.0 ** min(level, 0.0), LEAST)) > _CLOSE:
+        return "its p-value is not what its logarithm says"
+    if level != said.number("test", "log10_p") or level > 0:
+        return "it has two p-values"
+    return _untested(said, level)
+
+
+def _untested(said: Statement, level: float) -> str | None:
+    """Why a p-value cannot come from the z, the number of tests and the share that are said."""
+    tests, share = said.says("test", "tests"), said.number("test", "share")
+    if type(tests) is not int or not 0 < tests <= MAX_SEARCH or not 0 < share <= 1:
+        return "no test is like that"
+    known = {one.name: one.share for one in EFFORTS[said.settings().way]}
+    if known.get(said.says("answer", "stage"), share) != share and said.says("answer", "answer") != "keyring":
+        return "the stage that decided has another share of the error budget"
+    least = float(log_p(said.number("test", "z"), tests)) / _LN10 - math.log10(share)
+    if level < min(0.0, least) - _CLOSE * max(1.0, abs(least)):
+        return "its p-value is smaller than its z, its tests and its share give"
+    if level < 0 or least + math.log10(2 * POSES) >= 0:
+        paid = level <= least + math.log10(2 * POSES)
+        return None if paid else "its p-value is larger than any poses that were tried would make it"
+    return "its z is that of a mark, but its p-value is 1"
+
+
 def by_owner(evidence: Evidence, keyring: Keyring) -> Check:
-    """The test again, from the recovered values, with the secret."""
-    statement = evidence.statement
-    if statement.says("keyring", "id") != keyring.id:
-        return Check("test", False, f"The evidence is about the keyring {statement.says('keyring', 'id')}.")
-    found = best(keyring, statement.settings(), statement.values)
-    said = float(statement.says("test", "z"))
-    same = abs(found.z - said) <= _CLOSE * max(1.0, abs(said)) and found.key == statement.says("answer", "best_key")
-    what = f"class {found.key} at z = {found.z:.3f}, log10 p = {found.log10_p:.2f} among {keyring.classes} classes"
-    return Check("test", same, f"The recovered values give {what}{'' if same else f', not z = {said:.3f}'}.")
+    """The test again, from the recovered values, with the secret: z, class, number of tests and p."""
+    said = evidence.statement
+    if said.says("keyring", "id") != keyring.id:
+        return Check("test", False, f"The evidence is about the keyring {_quoted(said.says('keyring', 'id'))}.")
+    searched = Values(keyring, said.settings().keys)
+    keyring.check_classes(searched.keys)
+    found = best(searched, said.values)
+    what = (
+        f"class {found.key}, nonce {found.nonce} at z = {found.z:.3f}, log10 p = {found.log10_p:.2f} among "
+        f"{searched.classes} marks"
+    )
+    if wrong := _differs(said, found, searched):
+        return Check("test", False, f"The recovered values give {what}; {wrong}.")
+    rest = "that they are those of the picture is what the signer says, and --repeat looks"
+    public = "; this keyring is PUBLIC, so anybody can have written the mark" if keyring.public else ""
+    subset = "" if searched.keys is None else f" of {keyring.classes * keyring.nonces} that the keyring has"
+    return Check("test", True, f"The recovered values give {what}{subset}; {rest}{public}.")
+
+
+def _differs(said: Statement, found: Match, searched: Values) -> str | None:
+    """What of the statement is not what the values give; None where nothing is."""
+    z, level = said.number("test", "z"), said.number("answer", "log10_p")
+    if abs(found.z - z) > _CLOSE * max(1.0, abs(z)):
+        return f"the evidence says z = {z:.3f}"
+    if found.key != said.says("answer", "best_key") or said.says("answer", "nonce") not in (None, found.nonce):
+        return "the evidence says another class or nonce"
+    if said.says("test", "tests") != searched.classes:
+        return "the evidence says another number of marks"
+    questions = math.log10(2) if searched.synchronised else 0.0
+    least = min(0.0, found.log10_p - math.log10(said.number("test", "share")) + questions)
+    if level < least - _CLOSE * max(1.0, abs(least)):
+        return f"the evidence says log10 p = {level:.2f}, which is too small"
+    return None
 
 
 def repeated(evidence: Evidence, again: Detection) -> Check:
     """Whether another reading of the picture came to the same; on other machines rounding differs a little."""
-    key, level = (evidence.statement.says("answer", name) for name in ("key", "log10_p"))
-    near = isinstance(level, int | float) and abs(again.log10_p - level) <= 0.1 + 0.01 * abs(level)
+    said = evidence.statement
+    level = said.number("answer", "log10_p")
+    answer = (said.says("answer", "answer"), said.says("answer", "key"))
+    near = abs(again.log10_p - level) <= 0.1 + 0.01 * abs(level)
     what = again.answer.value if again.key is None else f"key {again.key}"
-    sentence = f"Read anew: {what}, log10 p = {again.log10_p:.2f}; the evidence has log10 p = {level}."
-    return Check("reading", near and again.key == key, sentence)
+    model = "" if again.model == said.says("answer", "model") else " That was another model than the evidence's."
+    sentence = f"Read anew: {what}, log10 p = {again.log10_p:.2f}; the evidence has log10 p = {level:.2f}.{model}"
+    return Check("reading", near and (again.answer.value, again.key) == answer, sentence)
+
+
+def _quoted(value: Any) -> str:
+    """What somebody else wrote, so short that it cannot look like lines of ours."""
+    return repr(str(value)[:40])
 
 
 def by_expert(evidence: Evidence, revealed: Revealed, commitment: Commitment | None) -> Iterator[Check]:
@@ -85,7 +173,8 @@ def by_expert(evidence: Evidence, revealed: Revealed, commitment: Commitment | N
         "mark",
         None,
         f"Class {revealed.key}, nonce {revealed.nonce}: log10 p = {level:.1f}, for {POSES:.0e} poses and {count} "
-        "committed marks, over marks that were drawn before the picture was made.",
+        "marks of the tree. It holds if a root older than the picture binds the mark, and if the values were read "
+        "from this picture, as the signer says: who knows the mark could have chosen them.",
     )
 
 

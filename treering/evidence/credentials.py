@@ -15,6 +15,7 @@ from typing import Any
 
 from .. import __version__, files
 from ..errors import InputError
+from . import canonical
 from .document import FORM, VERSION, Evidence, Statement
 
 SOFT_BINDING, ASSERTION = "c2pa.soft-binding", "org.treering.evidence"
@@ -88,15 +89,16 @@ def read(picture: bytes) -> tuple[Evidence, str]:
 
 
 def _evidence(data: Any) -> Evidence:
+    broken = "The evidence in the Content Credentials is broken."
     try:
-        content: Mapping[str, Any] = json.loads(data["json"])
+        content: Mapping[str, Any] = canonical.parsed(data["json"], broken)
         statement, signature = content["statement"], content["signature"]
         whole = (content["format"], content["version"]) == (FORM, VERSION) and isinstance(statement, dict)
         if whole:
             return Evidence(Statement(statement), str(signature["public_key"]), str(signature["signature"]))
-    except (TypeError, KeyError, ValueError, RecursionError):
+    except (TypeError, KeyError, AttributeError):
         pass
-    raise InputError("The evidence in the Content Credentials is broken.")
+    raise InputError(broken)
 
 
 def _format(picture: bytes) -> str:
@@ -107,8 +109,7 @@ def _format(picture: bytes) -> str:
 
 
 def _pem(path: Path) -> bytes:
-    with files.explained(path):
-        return files.read(path, _MOST)
+    return files.content(path, _MOST)
 
 
 def _first_line(error: Exception) -> str:

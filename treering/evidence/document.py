@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..marks.keyring import Keyring
+from ..reading.evidence import Values
 from ..settings import Reading
 from ..types import Detection, Match
 from . import canonical
@@ -53,9 +54,11 @@ class Statement:
         ``share``: of the error budget of the stage that decided.  ``settings``: how it was read.  ``created``: when,
         as the signer says.
         """
-        searched = len(keyring.searched(settings.keys)) * keyring.nonces
-        z = best(keyring, settings, values).z
-        test = {"share": share, "tests": searched, "z": z, "log10_p": detection.log10_p}
+        if not keyring.pattern.secret:
+            raise InputError("There is no evidence for a pattern whose values are public: anybody can write it.")
+        searched = Values(keyring, settings.keys)
+        z = best(searched, values).z
+        test = {"share": share, "tests": searched.classes, "z": z, "log10_p": detection.log10_p}
         answer = {name: value for name, value in detection.as_dict().items() if name != "seconds"}
         return cls(
             {
@@ -63,7 +66,7 @@ class Statement:
                 "keyring": _keyring(keyring),
                 "answer": _plain(answer),
                 "test": _plain(test),
-                "settings": _plain(asdict(settings)),
+                "settings": _plain({**asdict(settings), "keys": _keys(settings.keys)}),
                 "values": base64.b64encode(np.asarray(values, "<c16").tobytes()).decode(),
                 "versions": _versions(),
                 "created": created,
@@ -83,15 +86,15 @@ class Statement:
         return values
 
     def settings(self) -> Reading:
-        """How the picture was read; raises ``InputError``."""
+        """How the picture was read; raises ``InputError``, also for what no command would do."""
         given = self.content.get("settings")
-        known = {one.name for one in fields(Reading)}
-        if not isinstance(given, dict) or set(given) - known:
+        if not isinstance(given, dict) or set(given) - {one.name for one in fields(Reading)}:
             raise InputError("The evidence does not say how the picture was read, or in a way that is not known here.")
         values: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in given.items()}
         try:
-            return Reading(**values)
-        except (TypeError, ValueError):
+            keys = _classes(given.get("keys"))
+            return _bounded(Reading(**{**values, "keys": keys}))
+        except (TypeError, ValueError, KeyError, OverflowError):
             raise InputError("The evidence does not say how the picture was read.") from None
 
     def says(self, part: str, name: str) -> Any:
@@ -100,6 +103,13 @@ class Statement:
             return self.content[part][name]
         except (KeyError, TypeError):
             raise InputError(f"The evidence does not say its {part}'s {name}.") from None
+
+    def number(self, part: str, name: str) -> float:
+        """One field that is a finite number; raises ``InputError``."""
+        value = self.says(part, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
+            raise InputError(f"The evidence has no usable {name} of its {part}.")
+        return float(value)
 
 
 @dataclass(frozen=True)
@@ -129,7 +139,7 @@ class Evidence:
         """Whether the owner of :attr:`public` signed this very statement."""
         try:
             return holds(self.public, self.signature, _bytes(self.statement))
-        except ValueError:  # numbers that JSON lacks
+        except (ValueError, RecursionError):  # numbers that JSON lacks; what was not read from a file
             return False
 
     def as_dict(self) -> dict[str, Any]:
@@ -142,15 +152,50 @@ class Evidence:
         canonical.write(path, self.as_dict(), overwrite=overwrite)
 
 
-def best(keyring: Keyring, settings: Reading, values: Complexes) -> Match:
-    """The best class of recovered values ``[N]``; raises ``InputError`` where they are of another number."""
-    import torch
+def best(searched: Values, values: Complexes) -> Match:
+    """The best class of recovered values ``[N]``, as the reading itself looks for it.
 
-    cells = keyring.cells()
-    if len(values) != len(cells.index):
+    Raises ``InputError`` where they are of another number than the keyring's points.
+    """
+    if len(values) != len(searched.cells.index):
         raise InputError("The evidence has another number of values than the keyring has points.")
-    marks = keyring.marks(settings.keys, cells=cells)
-    return keyring.pattern.match(torch.from_numpy(values)[None], cells, marks)[0]
+    return searched.match(values)
+
+
+def _keys(keys: Sequence[int] | None) -> Any:
+    """Classes that were searched: as a span where they are one, so that a million of them take no room."""
+    if isinstance(keys, range) and keys.step == 1:
+        return {"first": keys.start, "last": keys.stop - 1}
+    return keys
+
+
+def _classes(given: Any) -> Sequence[int] | None:
+    """The other way round."""
+    if isinstance(given, dict):
+        keys: Sequence[int] = range(given["first"], given["last"] + 1)
+    elif given is None:
+        return None
+    else:
+        keys = tuple(given)
+    if any(type(key) is not int for key in (keys if isinstance(keys, tuple) else (given["first"], given["last"]))):
+        raise TypeError
+    if isinstance(keys, tuple) and len(set(keys)) < len(keys):
+        raise ValueError
+    return keys
+
+
+def _bounded(reading: Reading) -> Reading:
+    """The settings, if they are such as the commands take: a stranger's file decides no more than they would."""
+    whole = {"iterations": 100_000, "steps": 1000}
+    for name, most in whole.items():
+        value = getattr(reading, name)
+        if value is not None and not (type(value) is int and 1 <= value <= most):
+            raise ValueError
+    if not isinstance(reading.prompt, str) or isinstance(reading.fpr, bool):
+        raise TypeError
+    if isinstance(reading.guidance, bool) or not abs(reading.guidance) <= 1000:
+        raise ValueError
+    return reading
 
 
 def _bytes(statement: Statement) -> bytes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _MOST = 1 << 20
+_PATIENCE = 5.0  # seconds that the winner of a race has to write its file
+_KEY, _SIGNATURE = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{128}")
 
 
 def _library() -> Any:
@@ -39,15 +42,18 @@ class Signer:
     def load(cls, path: Path) -> Signer:
         """Read a PEM file (PKCS8, not encrypted) that its owner alone can read; raises ``KeyringError``."""
         ed25519 = _library()
+        from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives import serialization
 
-        with files.explained(path):
+        try:
             data, mode = files.read(path, _MOST), path.stat().st_mode
+        except OSError as error:
+            raise KeyringError(f"The signing key {path} cannot be read: {error.strerror or error}.") from None
         if os.name == "posix" and mode & 0o077:
             raise KeyringError(f"Others can read the signing key {path}; run: chmod 600 {path}")
         try:
             key = serialization.load_pem_private_key(data, None)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, UnsupportedAlgorithm):
             raise KeyringError(
                 f"{path} is no signing key: it is no PEM file of a private key without a password."
             ) from None
@@ -67,10 +73,15 @@ class Signer:
     @classmethod
     def create_or_load(cls, path: Path) -> tuple[Signer, bool]:
         """The key in the file; where there is none, a fresh one is written, and the second value is True."""
-        if not path.exists():
-            with contextlib.suppress(InputError):  # another process was faster: then there is one to load
-                signer = cls.new()
+        if not os.path.lexists(path):
+            signer = cls.new()
+            try:
                 signer.save(path)
+            except InputError as error:
+                if not isinstance(error.__cause__, FileExistsError):
+                    raise
+                _wait(path)  # another process was faster: then there is one to load
+            else:
                 return signer, True
         return cls.load(path), False
 
@@ -85,11 +96,20 @@ class Signer:
         return self._key.sign(data).hex()
 
 
+def _wait(path: Path) -> None:
+    """Until a file that was claimed has content: on file systems without hard links the two are not one step."""
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until and path.exists() and not path.stat().st_size:
+        time.sleep(0.02)
+
+
 def holds(public: str, signature: str, data: bytes) -> bool:
     """Whether the owner of a public key signed these bytes."""
     ed25519 = _library()
     from cryptography.exceptions import InvalidSignature
 
+    if not (_KEY.fullmatch(public) and _SIGNATURE.fullmatch(signature)):
+        return False  # fromhex would pass over spaces, and one key would have many names
     try:
         key = ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
         key.verify(bytes.fromhex(signature), data)

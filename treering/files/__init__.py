@@ -4,7 +4,7 @@ Every byte goes through ``os.open``, ``os.write`` and ``os.fsync``, and so does 
 these calls fail in turn.
 """
 
-from .disk import explained, make_folder, open_file, problem, read, sync_folder, truncate, write_all
+from .disk import content, explained, make_folder, open_file, problem, read, sync_folder, truncate, write_all
 from .guards import LOCK, held, locked
 from .journal import Journal
 from .locks import take
@@ -14,6 +14,7 @@ __all__ = [
     "LOCK",
     "Journal",
     "clean",
+    "content",
     "explained",
     "held",
     "locked",

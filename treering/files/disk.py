@@ -47,6 +47,16 @@ def read(path: Path, most: int) -> bytes:
     return data
 
 
+def content(path: Path, most: int) -> bytes:
+    """As :func:`read`, but raises ``InputError``, with a sentence that speaks of reading."""
+    try:
+        return read(path, most)
+    except FileNotFoundError:
+        raise InputError(f"There is no file {path}.") from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+
+
 def _check_size(status: os.stat_result, most: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is not a file")

@@ -7,6 +7,7 @@ secret may not, and the other way round.  Nothing about a mark depends on them.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,11 +69,10 @@ def load(path: Path, keyring: Keyring) -> Names:
     Raises ``InputError`` where the names are broken or those of another keyring.
     """
     place = path_of(path)
-    if not place.exists():
+    if not os.path.lexists(place):
         return Names(keyring.id)
+    data = files.content(place, _MOST)
     try:
-        with files.explained(place):
-            data = files.read(place, _MOST)
         found = _parsed(json.loads(data))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise InputError(f"The names in {place} are broken; repair or remove the file.") from None
@@ -133,10 +133,12 @@ def _change(
     place = path_of(path)
     lock = place.with_name(place.name + _LOCK)
     with files.held(lock):
-        changed = Names(keyring.id, *change(load(path, keyring)))
-        with files.explained(place):
-            files.write(place, _bytes(changed), private=True)
-        lock.unlink(missing_ok=True)
+        try:
+            changed = Names(keyring.id, *change(load(path, keyring)))
+            with files.explained(place):
+                files.write(place, _bytes(changed), private=True)
+        finally:
+            lock.unlink(missing_ok=True)
     return changed
 
 
