@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from treering.settings import Reading
+from treering.text import pose_text
 
 from .console import FAILED, SOME_FAILED, Failure, NoAnswer, complain, emit, p_text, sentences, shown, tell
 from .options import (
@@ -166,7 +167,7 @@ def line(detection: Detection) -> str:
     """A detection for people."""
     answer = detection.answer.value if detection.key is None else f"key {detection.key}"
     log10_p = detection.log10_p_keyring if detection.answer.value == "keyring" else detection.log10_p
-    remarks = [text for text in (detection.reason, pose_text(detection), *detection.notes) if text]
+    remarks = [text for text in (detection.reason, pose_text(detection.pose, detection.box), *detection.notes) if text]
     notes = f"  ({' '.join(remarks)})" if remarks else ""
     evidence = "" if detection.reason else f"p {_p(log10_p)}"
     return f"{answer:<8}  {evidence:<13}  {detection.seconds:.1f} s{notes}"
@@ -175,22 +176,3 @@ def line(detection: Detection) -> str:
 def _p(log10_p: float) -> str:
     """The p-value; below what a secret has to give, that it is below, and how strong the evidence is."""
     return f"= {p_text(log10_p)}" if log10_p >= LEAST else f"< 1e{LEAST} (1e{log10_p:.0f})"
-
-
-def pose_text(detection: Detection) -> str | None:
-    """What had to be undone to find the mark, as a sentence; None where nothing had."""
-    if detection.box is not None:
-        return "Found within its borders."
-    pose = detection.pose
-    if pose is None:
-        return None
-    parts = ["mirrored"] if pose["mirror"] else []
-    if abs(pose["angle"]) >= 0.5:
-        parts.append(f"turned by {pose['angle']:.0f} degrees")
-    if abs(pose["aspect"] - 1) >= 0.03:
-        parts.append(f"made {abs(pose['aspect'] - 1):.0%} {'wider' if pose['aspect'] > 1 else 'narrower'}")
-    if abs(pose["scale"] - 1) >= 0.02:
-        parts.append(f"{'enlarged' if pose['scale'] > 1 else 'shrunk'} to {pose['scale']:.0%}")
-    if max(map(abs, pose["shift"])) >= 0.01:
-        parts.append("moved")
-    return f"Found {', '.join(parts)}." if parts else None

@@ -86,8 +86,8 @@ def command(
     it with --keyring, as for treering's sample pictures: --keyring samples/keyring.json.
 
     Results are saved as they come: the same command goes on where it was stopped. The folder that is checked stays
-    as it is. In --output lie afterwards results.jsonl (one line for each picture), summary.json and, with labels,
-    confusion.md and confusion.png.
+    as it is. In --output lie afterwards report.html (a page to look at), results.jsonl (one line for each picture),
+    summary.json and, with labels, confusion.md and confusion.png.
 
     \b
     Manifest: a CSV file with the header file,key; files are relative to it, key is a number or none.
@@ -102,8 +102,9 @@ def command(
         ring = _keyring(_folder(source), keyring)
         folder = output or _default_output(_folder(source))
         check_output(folder)
-        summary = _verify(items, ring, model, reading, folder, batch)
-    _report(summary, ring, folder, as_json)
+        summary = _verify(items, ring, model, reading, folder, batch, (source, labels))
+        notes = _page(folder, items)
+    _report(dataclasses.replace(summary, notes=(*summary.notes, *notes)), ring, folder, as_json)
     ctx.exit(SOME_FAILED if summary.failed or summary.not_assessable else 0)
 
 
@@ -182,13 +183,22 @@ def _default_output(folder: Path) -> Path:
 
 
 def _verify(
-    items: Sequence[Item], keyring: Keyring, choice: ModelChoice, reading: Reading, output: Path, batch: int | None
+    items: Sequence[Item],
+    keyring: Keyring,
+    choice: ModelChoice,
+    reading: Reading,
+    output: Path,
+    batch: int | None,
+    source: tuple[Path, str | None],
 ) -> Summary:
     from treering.batch import verify
+    from treering.review import Origin
 
     model = choice.load(keyring.model)
     read = detector(model, keyring, reading)
     settings = _settings(keyring, model, choice, reading)
+    place = os.path.abspath(source[0])
+    Origin(str(source[0]), place, source[1], settings, keyring.image_size, len(items)).write(output)
     with _bar(len(items)) as progress:
         return verify(
             items,
@@ -253,6 +263,18 @@ def _clock(seconds: float) -> str:
 
 
 # What came out
+
+
+def _page(output: Path, items: Sequence[Item]) -> list[str]:
+    """Write the report for people; results are there whether that goes or not."""
+    from treering import review
+    from treering.errors import InputError
+
+    try:
+        review.report(review.Folder.open(output), output / review.REPORT, items, unfinished=True)
+    except InputError as error:
+        return [f"{review.REPORT} was not written. {error}"]
+    return []
 
 
 def _report(summary: Summary, keyring: Keyring, output: Path, as_json: bool) -> None:
