@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, TextIO, cast
 
 from treering.text import plain
+from treering.text import shown as shown
 
 _BAR, _AFTER_BAR = ("\r", "\n") if os.name == "nt" else ("\r\x1b[?25l", "\x1b[?25h\n")
 """What click writes before a progress bar and after it."""

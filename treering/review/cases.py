@@ -95,10 +95,10 @@ KINDS: tuple[tuple[str, Score], ...] = (
     ("A mark of this keyring, but no key.", _keyring),
     ("Nearly named: p is not far above the threshold.", _nearly),
     ("Named, but narrowly.", _narrowly),
-    ("Found in another pose.", _posed),
+    ("", _posed),
     ("The file is damaged.", _damaged),
 )
-"""What makes a picture strange, strangest first, and how much of it."""
+"""What makes a picture strange, strangest first, and how much of it; a pose speaks for itself."""
 
 
 class Picker:

@@ -15,7 +15,7 @@ from ..batch.items import Unknown
 from ..batch.summary import confusion
 from ..errors import InputError
 from ..report import page
-from ..report.page import FAILED, Case, Group, Page, Reasons, Row, Tally
+from ..report.page import FAILED, Group, Page, Reasons, Row, Tally
 from ..settings import FPR, Reading
 from ..types import Answer, Found
 from .cases import KEYS, Picker, is_unmarked
@@ -242,19 +242,15 @@ def _time(path: Path) -> str:
 
 def _groups(gathered: _Gathered, size: tuple[int, int] | None) -> Iterable[Group]:
     strange = gathered.picker.strange()
-    if strange:
-        cases = tuple(case(one, remark, size) for remark, one in strange)
+    told = {one.row.file: case(one, remark, size) for remark, one in strange}
+    if told:
+        cases = tuple(told.values())
         yield Group("Look at these", "The strangest of the run: look at them before you believe the numbers.", cases)
-    told = {one.row.file for _, one in strange}
     named = sorted(gathered.picker.named.items())
-    cases = tuple(_named(one, told, size) for _, one in named)
+    cases = tuple(told.get(one.row.file) or case(one, "", size) for _, one in named)
     if cases:
         more = f" of the first {KEYS} keys" if len(gathered.tally.keys) > len(cases) else ""
         yield Group("Named pictures", f"One for every key{more}: that with the strongest evidence.", cases)
-
-
-def _named(one: Seen, told: set[str], size: tuple[int, int] | None) -> Case:
-    return Case(one.row, missing="Shown above.") if one.row.file in told else case(one, "", size)
 
 
 def _reasons(gathered: _Gathered, answer: str) -> tuple[Reasons, ...]:

@@ -38,18 +38,19 @@ def histogram(tally: Tally) -> dict[str, Any] | None:
     """What the template draws; None where nothing was read."""
     if not tally.bins:
         return None
-    first, last = (limit(number for _, number in tally.bins) for limit in (min, max))
+    numbers = [number for _, number in tally.bins] + [-1, 0]  # the threshold is always in view
+    first, last = min(numbers), max(numbers)
     span = (last + 1 - first) * BIN
     width = next((step for step in _STEPS if span / step <= _MOST_BINS), _STEPS[-1])
     wide = _wider(tally.bins, round(width / BIN))
-    numbers = [number for _, number in wide]
+    numbers = [number for _, number in wide] + [-1, 0]
     axis = _Axis(tally.threshold - width * min(numbers), tally.threshold - width * (max(numbers) + 1))
-    scale = _Scale.of([sum(wide[kind, number] for kind in ORDER) for number in set(numbers)])
+    scale = _Scale.of([height for number in set(numbers) if (height := sum(wide[kind, number] for kind in ORDER))])
     return {
         "bars": [bar for number in sorted(set(numbers)) for bar in _bars(wide, number, width, tally, axis, scale)],
         "x": _ticks(axis),
         "y": [{"y": scale(count), "text": f"{count:,}".replace(",", " ")} for count in scale.ticks()],
-        "threshold": axis(tally.threshold) if axis.low <= tally.threshold <= axis.high else None,
+        "threshold": axis(tally.threshold),
         "logarithmic": scale.logarithmic,
         "kinds": [kind for kind in ORDER if any(kind == name for name, _ in wide)],
         "width": f"{width:g}",

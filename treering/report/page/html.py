@@ -99,7 +99,9 @@ def _number(count: float) -> str:
     """
     if isinstance(count, int):
         return f"{count:,}".replace(",", "\u202f")
-    return f"{count:.6f}".rstrip("0").rstrip(".") if 0.00001 <= count < 100 else f"{count:.2g}"
+    if count < 0.00001:
+        return "less than 0.00001" if count else "0"
+    return f"{count:.6f}".rstrip("0").rstrip(".") if count < 100 else f"{count:,.0f}".replace(",", "\u202f")
 
 
 def _short(log10_p: float) -> str:
