@@ -26,7 +26,8 @@ FLOORS = (
     ("statistics",),
     ("report",),
     ("batch",),
-    ("review", "serve"),
+    ("review",),
+    ("serve",),
     ("research",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
