@@ -16,6 +16,7 @@ COMMANDS = {
     "detect": "Read the mark of pictures.",
     "verify": "Check a folder of pictures and count what is found.",
     "report": "Tell the results of a run on one page.",
+    "serve": "A page and an API that read marks.",
     "keys": "Make, show and move keyrings.",
     "edit": "Change a masked part of a picture; keep the rest.",
     "attack": "Do to pictures what may happen to them: compress, crop, blur, regenerate.",
