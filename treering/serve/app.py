@@ -31,6 +31,7 @@ from .service import Detect, Embed, Service
 from .worker import Place, Worker, first
 
 _DECODERS = 2
+_WATCH = 0.3  # seconds between looks at the queue
 _STREAM = "application/x-ndjson"
 _PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -169,18 +170,23 @@ class _Job:
                 yield {"result": {**head, "error": future}}
                 self.server.metrics.pictures.labels("failed").inc()
                 continue
-            while not future.done() and self._streams:
-                yield {**head, "ahead": place.ahead()}
-                await asyncio.wait({future, gone}, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
-                if gone.done() or asyncio.get_running_loop().time() > until:
-                    break
+            async for ahead in self._places(future, place, gone, until):
+                yield {**head, "ahead": ahead}
             found = await first(future, gone, until)
             self.server.metrics.pictures.labels(found["answer"]).inc()
             yield {"result": {**head, **(found if self.caller.details else _plain(found))}}
 
-    @property
-    def _streams(self) -> bool:
-        return _STREAM in self.request.headers.get("accept", "")
+    async def _places(
+        self, future: asyncio.Future[Any], place: Place, gone: asyncio.Future[None], until: float
+    ) -> AsyncIterator[int | None]:
+        """How many are before a picture, whenever that changes, for who wants to see it as it happens."""
+        told: list[int | None] = []
+        streams = _STREAM in self.request.headers.get("accept", "")
+        while streams and not future.done() and not gone.done() and asyncio.get_running_loop().time() < until:
+            if told != [place.ahead()]:
+                told = [place.ahead()]
+                yield told[0]
+            await asyncio.wait({future, gone}, timeout=_WATCH, return_when=asyncio.FIRST_COMPLETED)
 
     async def _begun(
         self, upload: Upload, place: Place, gone: asyncio.Future[None], until: float

@@ -52,6 +52,11 @@ def _sentence(host: str, port: int, error: Exception) -> str:
 
 def serve(app: ASGIApp, listening: socket.socket, limits: Limits, ready: Callable[[], None] = lambda: None) -> None:
     """Answer until SIGINT or SIGTERM, then finish what was taken; ``ready`` is called when the first may come."""
+    asyncio.run(server(app, limits, ready).serve(sockets=[listening]))
+
+
+def server(app: ASGIApp, limits: Limits, ready: Callable[[], None] = lambda: None) -> uvicorn.Server:
+    """uvicorn, set up; ``should_exit`` ends it as a signal does."""
     config = uvicorn.Config(
         app,
         http=_protocol(limits),
@@ -67,7 +72,7 @@ def serve(app: ASGIApp, listening: socket.socket, limits: Limits, ready: Callabl
         timeout_graceful_shutdown=round(2 * limits.seconds) + 1,
         backlog=_BACKLOG,
     )
-    asyncio.run(_Server(config, ready).serve(sockets=[listening]))
+    return _Server(config, ready)
 
 
 class _Server(uvicorn.Server):

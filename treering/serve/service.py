@@ -112,9 +112,8 @@ class Service:
     def _rings(self) -> list[float]:
         """Inner and outer radius of the marked rings, in shares of the spectrum's half side."""
         half = min(self.keyring.shape[-2:]) / 2
-        return [
-            round(min(1.0, ring / half), 4) for ring in (self.keyring.pattern.inner, self.keyring.pattern.outer + 1)
-        ]
+        pattern = self.keyring.pattern
+        return [round(min(1.0, ring / half), 4) for ring in (pattern.inner - 0.5, pattern.outer + 0.5)]
 
 
 def spectrum_png(noise: Tensor) -> bytes:
