@@ -38,6 +38,7 @@ _WITHOUT_MODEL = {
     "speed": set[str](),
     "pictures": set[str](),
     "kills": set[str](),
+    "load": set[str](),
     "families": set[str](),
     "sizes": {"device"},
 }

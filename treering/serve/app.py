@@ -144,6 +144,14 @@ class _Job:
 
     async def events(self) -> AsyncGenerator[dict[str, Any], None]:
         """``{"taken": n}``, then for every picture where it is in the queue and, in the end, its result."""
+        try:
+            async for event in self._events():
+                yield event
+        except (Gone, asyncio.CancelledError, GeneratorExit):  # whichever way it is noticed
+            self.server.metrics.gone.inc()
+            raise
+
+    async def _events(self) -> AsyncGenerator[dict[str, Any], None]:
         server = self.server
         with server.memory.account() as take:
             sent = await uploads(self.request, server.limits, take)

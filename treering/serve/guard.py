@@ -31,7 +31,7 @@ HEADERS = {
 """Of every response."""
 
 GONE = 499
-"""Status of a request whose client went away: nobody gets it, it is counted."""
+"""Status of a request whose client went away, for the counts: nobody gets it."""
 
 OPEN = ("/healthz",)
 """Routes that tell nothing, for those who watch whether the server lives: whatever name they call it by."""
@@ -61,7 +61,6 @@ class Guard:
             await answer.say(problem, scope, receive)
         except Exception:
             log.exception("A request to %s failed.", route)
-        self.metrics.gone.inc(answer.status == GONE)
         seconds = time.perf_counter() - started
         self.metrics.requests.labels(route, str(answer.status)).inc()
         self.metrics.seconds.labels(route).observe(seconds)

@@ -18,6 +18,7 @@ STUDIES = {
     "pictures": (200, "reading of pictures: the dearest files, damage that goes unnoticed, threads"),
     "batching": (3, "pictures that go through a network together: seconds, and whether any bit changes"),
     "kills": (100, "what kill -9 of embed and verify leaves behind: pictures, rows, results"),
+    "load": (2000, "the server under load: 64 clients, slow ones, malformed requests; memory"),
     "sizes": (1, "decoder inversion at the sizes of published models, with random weights"),
     "families": (1, "the pipeline adapter on every family at hand: errors, evidence, seconds"),
     "samplers": (6, "which samplers keep a mark, and which a watermarked pipeline refuses"),
