@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,9 +74,7 @@ async def _all(port: int, process: int, count: int, malformed: int) -> list[tupl
     one = float(np.median(alone.seconds))
     many = await _Part(port, process, f"{CLIENTS} clients").run(CLIENTS, count, body)
     async with _slow(port, len(picture)):
-        beside = await _Part(port, process, f"{CLIENTS} clients, {SLOW} slow ones beside").run(
-            CLIENTS, count // 4, body
-        )
+        beside = await _Part(port, process, f"the same beside {SLOW} slow ones").run(CLIENTS, count // 4, body)
     hostile = await _Part(port, process, "malformed").malform(malformed, body)
     after = await _Part(port, process, "one client, after all that").run(1, ALONE, body)
     return [part.row(QUEUE * one) for part in (alone, many, beside, hostile, after)]
@@ -173,9 +171,9 @@ def _spoilt(request: bytes, rng: random.Random) -> bytes:
 
 
 @asynccontextmanager
-async def _slow(port: int, size: int):  # type: ignore[no-untyped-def]
+async def _slow(port: int, size: int) -> AsyncIterator[None]:
     """Clients that send a byte a second."""
-    head = f"POST /v1/detect HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Type: image/png\r\nContent-Length: {size}\r\n\r\n"
+    head = _request(port, "/v1/detect", bytes(size), "image/png").partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
 
     async def one(start: bytes) -> None:
         with suppress(OSError):
@@ -189,7 +187,7 @@ async def _slow(port: int, size: int):  # type: ignore[no-untyped-def]
                         await asyncio.sleep(1)
                 writer.close()
 
-    tasks = [asyncio.create_task(one(head.encode() if i % 2 else b"POST /v1")) for i in range(SLOW)]
+    tasks = [asyncio.create_task(one(head if i % 2 else b"POST /v1")) for i in range(SLOW)]
     try:
         yield
     finally:
