@@ -31,6 +31,7 @@ from PIL import Image
 
 pytest.importorskip("starlette")
 
+import treering
 from treering import serve
 from treering.errors import InputError
 from treering.marks.keyring import Keyring
@@ -493,6 +494,7 @@ def test_a_busy_port_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_the_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith(("treering.serve", "starlette"))]:
         monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(treering, "serve")
     monkeypatch.setitem(sys.modules, "starlette", None)
     done = CliRunner().invoke(main, ["serve"])
     assert (done.exit_code, done.stderr) == (

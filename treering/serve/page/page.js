@@ -78,6 +78,7 @@
 
   function fail(one, text) {
     finish(one, "failed");
+    one.part(".given").hidden = true;
     state(one, "This picture could not be read.");
     one.part(".certainty").textContent = text;
   }
