@@ -27,7 +27,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     for row in rows:
         tally.add(row.answer, row.key, row.log10_p, row.answer == "none")
     picture = jpeg(rng.integers(0, 255, (64, 64, 3), np.uint8))
-    case = Case(Row(HOSTILE, None, "key", key=3, log10_p=-44.0, pose="Found mirrored."), HOSTILE, picture, picture)
+    case = Case(Row(HOSTILE, None, "key", key="3", log10_p=-44.0, pose="Found mirrored."), HOSTILE, picture, picture)
     page = Page(
         source=HOSTILE,
         facts={"keyring": "k"},
@@ -46,9 +46,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def _row(number: int, p: float) -> Row:
-    key = number % 100 if number % 50 == 0 else None
-    log10_p = -10.0 - number / 1000 if key is not None else math.log10(p)
-    return Row(f"{number:06}.png", "cd" * 32, "none" if key is None else "key", key, "", False, log10_p, log10_p)
+    named = number % 50 == 0
+    answer, key = ("key", str(number % 100)) if named else ("none", "")
+    log10_p = -10.0 - number / 1000 if named else math.log10(p)
+    return Row(f"{number:06}.png", "cd" * 32, answer, key, log10_p=log10_p, log10_p_keyring=log10_p)
 
 
 def test_a_report_runs_nothing_and_asks_for_nothing(browser: Browser, address: str) -> None:

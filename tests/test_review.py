@@ -287,7 +287,7 @@ def test_the_command_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wo
 def test_the_histogram_has_every_picture_on_its_side_of_the_threshold(values: list[float], threshold: float) -> None:
     tally = Tally(threshold)
     for p in values:
-        tally.add("key" if p <= threshold else "none", None, p, False)
+        tally.add("key" if p <= threshold else "none", "", p, False)
     drawn = histogram(tally)
     assert drawn is not None
     count = {
@@ -305,13 +305,13 @@ def test_expectations_count_what_they_say() -> None:
     tally = Tally(-3.0)
     rng = np.random.default_rng(0)
     for p in rng.random(5000):
-        tally.add("none", None, math.log10(p), True)
+        tally.add("none", "", math.log10(p), True)
     found = list(tally.expectations())
     assert [round(one.level, 3) for one in found] == [-1, -2, -3]
     assert [round(one.expected) for one in found] == [500, 50, 5]
     assert all(one.words == "as expected" for one in found)
     for _ in range(30):
-        tally.add("key", 1, -8.0, True)
+        tally.add("key", "1", -8.0, True)
     assert [one.words for one in tally.expectations()][1:] == ["more than expected", "more than expected"]
 
 

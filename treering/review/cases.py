@@ -49,13 +49,16 @@ def _false_positive(one: Seen, _: float) -> float | None:
     return -(one.row.log10_p or 0) if one.label is None and one.row.answer in _NAMED else None
 
 
+def _is_marked(one: Seen) -> bool:
+    return one.label is not None and one.label is not UNKNOWN
+
+
 def _wrong_key(one: Seen, _: float) -> float | None:
-    wrong = isinstance(one.label, int) and one.row.key not in (None, one.label)
-    return -(one.row.log10_p or 0) if wrong else None
+    return -(one.row.log10_p or 0) if _is_marked(one) and one.row.key and one.row.wrong else None
 
 
 def _missed(one: Seen, _: float) -> float | None:
-    return one.row.log10_p if isinstance(one.label, int) and one.row.answer == Answer.NONE.value else None
+    return one.row.log10_p if _is_marked(one) and one.row.answer == Answer.NONE.value else None
 
 
 def _keyring(one: Seen, _: float) -> float | None:
@@ -106,7 +109,7 @@ class Picker:
 
     def __init__(self, threshold: float) -> None:
         self.threshold = threshold
-        self.named: dict[int, Seen] = {}  # the surest of every key
+        self.named: dict[str, Seen] = {}  # the surest of every key
         self._kinds = [Best(EACH) for _ in KINDS]
 
     def offer(self, one: Seen) -> None:
@@ -120,7 +123,7 @@ class Picker:
 
     def _offer_key(self, one: Seen) -> None:
         key, p = one.row.key, one.row.log10_p
-        if key is None or p is None:
+        if not key or p is None:
             return
         best = self.named.get(key)
         if best is None and len(self.named) >= KEYS:

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..report import name
 from ..report.page import FAILED, Row
 from ..text import pose_text
-from ..types import Answer
+from ..types import Answer, Found
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Seen:
 
     row: Row
     label: Label
+    found: Found
     path: Path | None
     pose: Mapping[str, Any] | None
     box: tuple[int, int, int, int] | None
@@ -38,9 +39,16 @@ def seen(line: Line, item: Item | None, copy: bool) -> Seen:
     path = None if item is None else item.path
     if line["error"] is not None:
         true = "" if label is UNKNOWN else name(label)
-        return Seen(Row(line["file"], line["sha256"], FAILED, true=true, why=line["error"]), label, path, None, None)
+        return Seen(
+            Row(line["file"], line["sha256"], FAILED, true=true, why=line["error"]),
+            label,
+            Answer.NOT_ASSESSABLE,
+            path,
+            None,
+            None,
+        )
     pose, box = _pose(line.get("pose")), _box(line.get("box"))
-    return Seen(_row(line, label, pose, box, copy), label, path, pose, box)
+    return Seen(_row(line, label, pose, box, copy), label, found(line), path, pose, box)
 
 
 def _row(line: Line, label: Label, pose: Mapping[str, Any] | None, box: object, copy: bool) -> Row:
@@ -51,9 +59,9 @@ def _row(line: Line, label: Label, pose: Mapping[str, Any] | None, box: object, 
         file=line["file"],
         digest=line["sha256"],
         answer=name(answer) if isinstance(answer, Answer) else "none" if answer is None else Answer.KEY.value,
-        key=answer if isinstance(answer, int) else None,
+        key="" if answer is None or isinstance(answer, Answer) else name(answer),
         true="" if label is UNKNOWN else name(label),
-        wrong=label is not UNKNOWN and answer is not Answer.NOT_ASSESSABLE and answer != label,
+        wrong=label is not UNKNOWN and answer is not Answer.NOT_ASSESSABLE and not _is_right(answer, label),
         log10_p=(keyring if answer is Answer.KEYRING else log10_p) if read else None,
         log10_p_keyring=keyring if read else None,
         pose=pose_text(pose, box) or "",
@@ -63,6 +71,11 @@ def _row(line: Line, label: Label, pose: Mapping[str, Any] | None, box: object, 
         seconds=_number(line, "seconds", 0.0),
         copy=copy,
     )
+
+
+def _is_right(answer: Found, label: Label) -> bool:
+    """A label without a keyring is right for its class of any."""
+    return answer == label or (label is not None and getattr(answer, "key", None) == label)
 
 
 def _number(line: Line, field: str, default: float | None = None) -> float:

@@ -10,8 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from .. import __version__, files
-from ..batch import RESULTS, UNKNOWN, Item
-from ..batch.items import Unknown
+from ..batch import RESULTS, UNKNOWN, Item, Label
 from ..batch.summary import confusion
 from ..errors import InputError
 from ..report import page
@@ -72,7 +71,7 @@ class _Gathered:
     limit: int
     labelled: bool
     rows: list[Row] = field(default_factory=list)
-    pairs: Counter[tuple[int | Unknown | None, Found]] = field(default_factory=Counter)
+    pairs: Counter[tuple[Label, Found]] = field(default_factory=Counter)
     reasons: dict[str, dict[str, tuple[int, tuple[str, ...]]]] = field(default_factory=dict)
     seconds: float = 0.0
     gone: int = 0
@@ -104,7 +103,7 @@ class _Gathered:
         self.picker.offer(one)
         self.seconds += row.seconds or 0.0
         if row.answer != FAILED:
-            self.pairs[one.label, row.found] += 1
+            self.pairs[one.label, one.found] += 1
         if row.answer in (FAILED, Answer.NOT_ASSESSABLE.value):
             self._reason(row)
         self.rows.append(row)
@@ -196,7 +195,7 @@ def _facts(folder: Folder, gathered: _Gathered) -> dict[str, str]:
     keyring = settings.get("keyring")
     keys = keyring if isinstance(keyring, Mapping) else {}
     facts = {
-        "keyring": str(gathered.line.get("keyring") or keys.get("id") or "unknown"),
+        "keyring": _keyrings(settings) or str(gathered.line.get("keyring") or keys.get("id") or "unknown"),
         "keys searched": _keys(settings.get("keys"), keys),
         "model": str(gathered.line.get("model") or settings.get("model") or "unknown"),
         "named up to": f"p = {folder.origin.fpr:g}" if folder.origin and folder.origin.fpr else "",
@@ -210,6 +209,16 @@ def _facts(folder: Folder, gathered: _Gathered) -> dict[str, str]:
         f"SHA-256 of {RESULTS}": folder.digest,
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _keyrings(settings: Mapping[str, object]) -> str:
+    """Of a search of several, their names and ids."""
+    names, searched = settings.get("names"), settings.get("searched")
+    if not (isinstance(names, list) and isinstance(searched, list)):
+        return ""
+    rings = [one.get("keyring") if isinstance(one, Mapping) else None for one in searched]
+    ids = [str(ring.get("id")) if isinstance(ring, Mapping) else "" for ring in rings]
+    return ", ".join(f"{name} {one}".strip() for name, one in zip(names, ids, strict=False))
 
 
 def _keys(searched: object, keyring: Mapping[str, object]) -> str:
@@ -246,11 +255,16 @@ def _groups(gathered: _Gathered, size: tuple[int, int] | None) -> Iterable[Group
     if told:
         cases = tuple(told.values())
         yield Group("Look at these", "The strangest of the run: look at them before you believe the numbers.", cases)
-    named = sorted(gathered.picker.named.items())
+    named = sorted(gathered.picker.named.items(), key=lambda pair: _length(pair[0]))
     cases = tuple(told.get(one.row.file) or case(one, "", size) for _, one in named)
     if cases:
         more = f" of the first {KEYS} keys" if len(gathered.tally.keys) > len(cases) else ""
         yield Group("Named pictures", f"One for every key{more}: that with the strongest evidence.", cases)
+
+
+def _length(key: str) -> tuple[int, str]:
+    """Classes in their order: shorter numbers are smaller ones."""
+    return len(key), key
 
 
 def _reasons(gathered: _Gathered, answer: str) -> tuple[Reasons, ...]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ...statistics import Confusion
-from ...types import Answer, Found
 from .tally import Tally
 
 FAILED = "failed"
@@ -17,15 +16,16 @@ FAILED = "failed"
 class Row:
     """One picture and what was found in it; every text may come from a stranger.
 
-    ``answer``: as in a result line, or :data:`FAILED`.  ``true``: its label, ``""`` where there is none.  ``wrong``:
-    the answer is not the label.  ``log10_p``: of the class, or of the keyring where that is the answer; None where
-    nothing was read.  ``why``: reason or error.  ``copy``: another picture has the same bytes.
+    ``answer``: as in a result line, or :data:`FAILED`.  ``key``: the name of the class, if one is named.  ``true``: its
+    label, ``""`` where there is none.  ``wrong``: the answer is not the label.  ``log10_p``: of the class, or of the
+    keyring where that is the answer; None where nothing was read.  ``why``: reason or error.  ``copy``: another picture
+    has the same bytes.
     """
 
     file: str
     digest: str | None
     answer: str
-    key: int | None = None
+    key: str = ""
     true: str = ""
     wrong: bool = False
     log10_p: float | None = None
@@ -36,13 +36,6 @@ class Row:
     notes: str = ""
     seconds: float | None = None
     copy: bool = False
-
-    @property
-    def found(self) -> Found:
-        """The answer as a label; a failed one is not assessable."""
-        if self.answer in (Answer.NOT_ASSESSABLE.value, FAILED):
-            return Answer.NOT_ASSESSABLE
-        return Answer.KEYRING if self.answer == Answer.KEYRING.value else self.key
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ def _data(rows: Sequence[Row]) -> Markup:
         "file": [shown(row.file) for row in rows],
         "digest": [row.digest for row in rows],
         "answer": _coded([row.answer for row in rows], ANSWERS),
-        "key": [row.key for row in rows],
+        "key": _coded([shown(row.key) for row in rows]),
         "true": _coded([row.true for row in rows]),
         "wrong": [int(row.wrong) for row in rows],
         "p": [_rounded(row.log10_p) for row in rows],
@@ -211,6 +211,7 @@ def _coded(values: Sequence[str], words: Sequence[str] | None = None) -> dict[st
     return {"words": list(words), "codes": [number[value] for value in values]}
 
 
-def _natural(word: str) -> tuple[int, int, str]:
-    """Numbers in their order, then words."""
-    return (0, int(word), "") if word.isascii() and word.isdigit() else (1, 0, word)
+def _natural(word: str) -> tuple[str, int, str]:
+    """By what is before the last number, then by the number: classes in their order, keyring by keyring."""
+    head, _, last = word.rpartition(" ")
+    return (head, int(last), "") if last.isascii() and last.isdigit() and len(last) < 20 else (word, -1, "")

@@ -18,7 +18,7 @@
   const VALUES = {
     file: (row) => row, // rows come sorted by name
     answer: (row) => data.answer.codes[row],
-    key: (row) => data.key[row],
+    key: (row) => (word("key", row) ? data.key.codes[row] : null),
     true: (row) => data.true.codes[row],
     p: (row) => data.p[row],
     pose: (row) => (word("pose", row) ? data.pose.codes[row] : null),
@@ -44,7 +44,7 @@
     const rows = [];
     for (let row = 0; row < total; row++) {
       if (code >= 0 && data.answer.codes[row] !== code) continue;
-      if (key !== "" && String(data.key[row]) !== key) continue;
+      if (key !== "" && word("key", row) !== key) continue;
       if (wrong && !data.wrong[row]) continue;
       if (text && !lower.file[row].includes(text) && !["why", "notes", "pose"].some((column) => has[column][data[column].codes[row]])) continue;
       rows.push(row);
@@ -92,14 +92,14 @@
   const number = (value, digits) => (value === null ? "" : value.toFixed(digits));
 
   function line(place) {
-    const row = shown[place], tr = document.createElement("tr"), answer = word("answer", row), key = data.key[row];
+    const row = shown[place], tr = document.createElement("tr"), answer = word("answer", row), key = word("key", row);
     tr.tabIndex = place === current ? 0 : -1;
     tr.dataset.place = String(place);
     tr.setAttribute("aria-rowindex", String(place + 2));
     if (data.wrong[row]) tr.className = "wrong";
     cell(tr, data.file[row]).dir = "auto";
-    badge(cell(tr, ""), key === null ? answer : `${answer} ${key}`, answer);
-    cell(tr, key === null ? "" : String(key));
+    badge(cell(tr, ""), key ? `${answer} ${key}` : answer, answer);
+    cell(tr, key);
     cell(tr, word("true", row), hasLabels ? "" : "gone");
     cell(tr, number(data.p[row], 1));
     cell(tr, word("pose", row), "more");
@@ -151,9 +151,9 @@
   // One picture
 
   function tell(place) {
-    const row = shown[place], key = data.key[row];
+    const row = shown[place], key = word("key", row);
     const parts = [
-      ["answer", key === null ? word("answer", row) : `${word("answer", row)} ${key}`],
+      ["answer", key ? `${word("answer", row)} ${key}` : word("answer", row)],
       ["label", word("true", row)],
       ["log10 p", number(data.p[row], 2)],
       ["log10 p, keyring", number(data.pKeyring[row], 2)],
@@ -186,7 +186,7 @@
 
   function save() {
     const head = ["file", "sha256", "answer", "key", "label", "log10_p", "log10_p_keyring", "pose", "stage", "reason", "notes"];
-    const rows = shown.map((row) => [data.file[row], data.digest[row], word("answer", row), data.key[row], word("true", row), data.p[row], data.pKeyring[row], word("pose", row), word("stage", row), word("why", row), word("notes", row)]);
+    const rows = shown.map((row) => [data.file[row], data.digest[row], word("answer", row), word("key", row), word("true", row), data.p[row], data.pKeyring[row], word("pose", row), word("stage", row), word("why", row), word("notes", row)]);
     const text = [head, ...rows].map((row) => row.map(quoted).join(",")).join("\r\n");
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text, "\r\n"], { type: "text/csv" }));

@@ -27,7 +27,7 @@ class Tally:
 
     threshold: float
     answers: Counter[str] = field(default_factory=Counter)
-    keys: Counter[int] = field(default_factory=Counter)
+    keys: Counter[str] = field(default_factory=Counter)
     bins: Counter[tuple[str, int]] = field(default_factory=Counter)
     unmarked: Counter[float] = field(default_factory=Counter)
     tested: int = 0
@@ -43,10 +43,10 @@ class Tally:
         whole = [float(-power) for power in range(1, 13) if -power > self.threshold + 0.01]
         return (*whole, self.threshold)
 
-    def add(self, answer: str, key: int | None, log10_p: float | None, unmarked: bool) -> None:
+    def add(self, answer: str, key: str, log10_p: float | None, unmarked: bool) -> None:
         """Count one picture; ``unmarked``: it is taken for one without a mark, and no copy of an earlier one."""
         self.answers[answer] += 1
-        if key is not None:
+        if key:
             self.keys[key] += 1
         if log10_p is None:
             return

@@ -11,7 +11,7 @@ NONE = (
 )
 
 
-def verdict(answer: str, key: int | None) -> str:
+def verdict(answer: str, key: object) -> str:
     """What was found, in a line."""
     if answer == Answer.KEY.value:
         return f"Carries the mark of key {key}."
