@@ -197,8 +197,7 @@ def _verify(
     model = choice.load(keyring.model)
     read = detector(model, keyring, reading)
     settings = _settings(keyring, model, choice, reading)
-    place = os.path.abspath(source[0])
-    Origin(str(source[0]), place, source[1], settings, keyring.image_size, len(items)).write(output)
+    Origin.of(*source, settings, keyring.image_size, len(items)).write(output)
     with _bar(len(items)) as progress:
         return verify(
             items,

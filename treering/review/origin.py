@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +32,15 @@ class Origin:
     settings: Mapping[str, Any]
     size: tuple[int, int] | None
     total: int | None
+
+    @classmethod
+    def of(
+        cls, source: Path, labels: str | None, settings: Mapping[str, Any], size: tuple[int, int] | None, total: int
+    ) -> Origin:
+        """What is asked for here and now: relative names become absolute ones, as the folder may be another later."""
+        word = labels is None or labels in ("folders", "none")
+        whole = labels if word or labels is None else os.path.abspath(labels)
+        return cls(str(source), os.path.abspath(source), whole, settings, size, total)
 
     @property
     def id(self) -> str:

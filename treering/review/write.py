@@ -201,7 +201,7 @@ def _facts(folder: Folder, gathered: _Gathered) -> dict[str, str]:
         "named up to": f"p = {folder.origin.fpr:g}" if folder.origin and folder.origin.fpr else "",
         "effort": _effort(settings),
         "networks": " ".join(str(settings.get(name) or "") for name in ("device", "dtype")).strip(),
-        "labels": str((folder.origin and folder.origin.labels) or ("known" if gathered.labelled else "none")),
+        "labels": Path((folder.origin and folder.origin.labels) or ("known" if gathered.labelled else "none")).name,
         "time of reading": _clock(gathered.seconds),
         "last result": _time(folder.path / RESULTS),
         "treering": str(settings.get("treering") or __version__),

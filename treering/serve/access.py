@@ -99,7 +99,8 @@ class Access:
         """For an address that is listened on; ``names``: further names, with or without a port."""
         own = ["localhost", "127.0.0.1", "[::1]"] if is_loopback(host) else [f"[{host}]" if ":" in host else host]
         every = [name if _has_port(name) else f"{name}:{port}" for name in (*own, *names)]
-        bare = [name for name in names if not _has_port(name)]  # behind a proxy, on the scheme's own port
+        # Without a port where that is the scheme's own, here or at a proxy.
+        bare = [name for name in (*names, *(own if port in (80, 443) else ())) if not _has_port(name)]
         return cls(frozenset(name.lower() for name in (*every, *bare)), **others)  # type: ignore[arg-type]
 
     # Where from
