@@ -77,7 +77,7 @@ class Client:
     def __call__(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any, http.client.HTTPMessage]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
@@ -533,6 +533,9 @@ def real(tmp_path_factory: pytest.TempPathFactory, keyring: Any, pictures: Any) 
     yield process, folder
     if process.process.poll() is None:
         process.process.kill()
+    process.process.wait()
+    if process.process.stderr is not None:
+        process.process.stderr.close()
 
 
 def test_pictures_are_read_by_the_real_model(real: tuple[Process, Path]) -> None:
@@ -592,9 +595,9 @@ def test_a_stop_finishes_what_was_taken(real: tuple[Process, Path]) -> None:
     thread.start()
     wait_for(lambda: b"treering_queue_places_taken 0.0" not in process.client("GET", "/metrics")[1])
     process.process.send_signal(signal.SIGTERM)
-    thread.join(120)
+    thread.join(300)
     assert [one["key"] for one in found[0][1]["results"]] == [2] * 4
-    assert process.process.wait(30) == 0
+    assert process.process.wait(60) == 0
     assert process.process.stderr is not None
     assert process.process.stderr.read() == "Stopped.\n"
     with pytest.raises(ConnectionRefusedError):
