@@ -52,6 +52,11 @@ class Checked:
         path = Path(self.source)
         return path if path.is_dir() else path.parent
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the pictures are files on this machine."""
+        return self.kind in ("folder", "manifest")
+
     def items(self) -> Iterable[Item]:
         """The pictures, one after the other; at least one.  Raises ``InputError``, also while it goes on."""
         from treering.batch import places

@@ -15,9 +15,10 @@ from typing import Any
 import click
 
 from treering.errors import TreeringError
+from treering.text import p_text, shown
 
 from .start import INTERRUPTED, TERMINATED, UNREAD, Terminated, stopped
-from .terminal import check_output, clear_line, on_terminal, shown, streams
+from .terminal import check_output, clear_line, on_terminal, streams
 
 __all__ = [
     "FAILED",
@@ -209,16 +210,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def p_text(log10_p: float) -> str:
-    """A p-value from its logarithm, which does not underflow.
-
-    >>> p_text(-11.51), p_text(-400.2), p_text(-0.37)
-    ('3.1e-12', '6.3e-401', '0.43')
-    """
-    if not log10_p < -2:  # or not a number
-        return f"{10**log10_p:.2g}"
-    exponent = math.floor(log10_p)
-    mantissa = f"{10 ** (log10_p - exponent):.1f}"
-    return f"1.0e{exponent + 1}" if mantissa == "10.0" else f"{mantissa}e{exponent}"

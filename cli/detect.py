@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from treering.settings import EFFORTS, Reading
+from treering.text import pose_text
 from treering.types import PARTS
 
 from .console import FAILED, SOME_FAILED, Failure, NoAnswer, complain, emit, sentences, shown, tell
@@ -277,7 +278,7 @@ def line(detection: Detection, name: str | None = None) -> str:
     if detection.searched and detection.answer.value in ("key", "keyring"):
         found += f" of {shown(_whose(detection))}"
     log10_p = detection.log10_p_keyring if detection.answer.value == "keyring" else detection.log10_p
-    remarks = [text for text in (detection.reason, pose_text(detection), *detection.notes) if text]
+    remarks = [text for text in (detection.reason, pose_text(detection.pose, detection.box), *detection.notes) if text]
     notes = f"  ({' '.join(remarks)})" if remarks else ""
     told = "" if detection.reason else evidence(log10_p)
     return f"{found:<8}  {told:<13}  {detection.seconds:.1f} s{notes}"
@@ -288,22 +289,3 @@ def _whose(detection: Detection) -> str:
     models = {one["model"] for one in detection.searched}
     model = detection.model.rsplit(":", 1)[0]
     return f"{detection.keyring_name}, model {model}" if len(models) > 1 else detection.keyring_name
-
-
-def pose_text(detection: Detection) -> str | None:
-    """What had to be undone to find the mark, as a sentence; None where nothing had."""
-    if detection.box is not None:
-        return "Found within its borders."
-    pose = detection.pose
-    if pose is None:
-        return None
-    parts = ["mirrored"] if pose["mirror"] else []
-    if abs(pose["angle"]) >= 0.5:
-        parts.append(f"turned by {pose['angle']:.0f} degrees")
-    if abs(pose["aspect"] - 1) >= 0.03:
-        parts.append(f"made {abs(pose['aspect'] - 1):.0%} {'wider' if pose['aspect'] > 1 else 'narrower'}")
-    if abs(pose["scale"] - 1) >= 0.02:
-        parts.append(f"{'enlarged' if pose['scale'] > 1 else 'shrunk'} to {pose['scale']:.0%}")
-    if max(map(abs, pose["shift"])) >= 0.01:
-        parts.append("moved")
-    return f"Found {', '.join(parts)}." if parts else None

@@ -17,6 +17,8 @@ COMMANDS = {
     "embed": "Make pictures that carry the mark of a class.",
     "detect": "Read the mark of pictures.",
     "verify": "Check a folder of pictures and count what is found.",
+    "report": "Tell the results of a run on one page.",
+    "serve": "A page and an API that read marks.",
     "audit": "Tell how exposed published pictures are to somebody who averages them.",
     "check": "Check evidence that somebody gave.",
     "c2pa": "Write evidence into a copy of the picture, as Content Credentials.",

@@ -12,49 +12,16 @@ import errno
 import io
 import os
 import sys
-import unicodedata
-from bisect import bisect_right
 from collections.abc import Iterator
 from typing import BinaryIO, TextIO, cast
 
-_IGNORABLE = (
-    *((0x034F, 0x034F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x3164, 0x3164), (0xFE00, 0xFE0D)),
-    *((0xFFA0, 0xFFA0), (0xE0100, 0xE01EF)),
-)
-"""First and last of the letters that are printable but invisible: those that the Unicode standard (chapter 5.21) calls
-default ignorable, without the two that choose between text and emoji."""
-
-_STARTS = [first for first, _ in _IGNORABLE]
+from treering.text import plain
+from treering.text import shown as shown
 
 _BAR, _AFTER_BAR = ("\r", "\n") if os.name == "nt" else ("\r\x1b[?25l", "\x1b[?25h\n")
 """What click writes before a progress bar and after it."""
 
 _CLEAR = "\r\x1b[K"
-
-
-def plain(text: str) -> str:
-    """Text with all that is not a visible letter, a space or a line break written as Python writes it.
-
-    >>> plain("a\\x1b[31mb")
-    'a\\\\x1b[31mb'
-    """
-    return text if text.isascii() and text.isprintable() else "".join(map(_plain, text))
-
-
-def _plain(letter: str) -> str:
-    return letter if letter == "\n" or _is_visible(letter) else letter.encode("unicode_escape").decode()
-
-
-def _is_visible(letter: str) -> bool:
-    if letter.isprintable():
-        place = bisect_right(_STARTS, ord(letter)) - 1
-        return place < 0 or ord(letter) > _IGNORABLE[place][1]
-    return unicodedata.category(letter) == "Zs"  # other spaces than the usual one
-
-
-def shown(text: object) -> str:
-    """As :func:`plain`, on one line: a name with a line break must not look like two lines."""
-    return plain(str(text)).replace("\n", "\\n")
 
 
 class Filter(io.TextIOBase):

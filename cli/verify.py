@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -101,7 +101,7 @@ def command(
 
     Results are saved as they come: the same command goes on where it was stopped, with any engine and any number of
     workers, and reads only what is new or has changed. What is checked stays as it is. In --output lie afterwards
-    results.jsonl (one line for each picture), summary.json and, with labels, confusion.md and confusion.png.
+    report.html (a page to look at), results.jsonl (one line for each picture), summary.json and, with labels, confusion.md and confusion.png.
 
     \b
     Manifest: a CSV file with the header file,key; files are relative to it, key is a number or none.
@@ -125,8 +125,9 @@ def command(
         searched = Searched.load(keyrings, models, reading)
         folder = output or checked.output()
         check_output(folder)
-        run = Run(items, checked.kind == "folder", searched, reading, many, folder, batch)
+        run = Run(items, checked, searched, reading, many, folder, batch)
         summary = _bounded(_verify(run), reading, run_fpr)
+        summary = replace(summary, notes=(*summary.notes, *_page(folder, checked)))
     _report(summary, searched, folder, as_json)
     ctx.exit(SOME_FAILED if summary.failures or summary.not_assessable else 0)
 
@@ -168,10 +169,10 @@ def _no_clips(items: Iterable[Item]) -> Iterator[Item]:
 
 @dataclass(frozen=True)
 class Run:
-    """All that a run is made of.  ``by_name``: whether the pictures are sorted."""
+    """All that a run is made of."""
 
     items: Iterable[Item]
-    by_name: bool
+    checked: Checked
     searched: Searched
     reading: Reading
     many: Many
@@ -182,13 +183,29 @@ class Run:
 def _verify(run: Run) -> Summary:
     from treering.batch import engines, verify
 
+    by_name = run.checked.kind == "folder"
     if run.many.is_inline:
         own = work(run.searched, run.reading, run.batch)
+        about = own.about()
+        _begin(run, about)
         with _bar() as progress:
-            return verify(run.items, own.detect, run.output, progress=progress, by_name=run.by_name, **own.about())
-    made = recipe(run.searched, run.reading, run.batch)
-    with engines.get(run.many.engine, made, run.many.workers) as engine, _bar() as progress:
-        return verify(run.items, engine, run.output, progress=progress, by_name=run.by_name, **engine.about)
+            found = verify(run.items, own.detect, run.output, progress=progress, by_name=by_name, **about)
+    else:
+        made = recipe(run.searched, run.reading, run.batch)
+        with engines.get(run.many.engine, made, run.many.workers) as engine, _bar() as progress:
+            about = engine.about
+            _begin(run, about)
+            found = verify(run.items, engine, run.output, progress=progress, by_name=by_name, **about)
+    _begin(run, about, found.total)
+    return found
+
+
+def _begin(run: Run, about: Mapping[str, Any], total: int | None = None) -> None:
+    """Write down what is asked for; ``total``: pictures, once that is known."""
+    from treering.review import Origin
+
+    source, labels = run.checked.source, run.checked.labels
+    Origin.of(source, labels, about["settings"], about["size"], total).write(run.output)
 
 
 @contextmanager
@@ -228,6 +245,19 @@ def _clock(seconds: float) -> str:
 
 
 # What came out
+
+
+def _page(output: Path, checked: Checked) -> list[str]:
+    """Write the report for people; results are there whether that goes or not."""
+    from treering import review
+    from treering.errors import InputError
+
+    try:
+        items = list(checked.items()) if checked.is_here else None
+        review.report(review.Folder.open(output), output / review.REPORT, items, unfinished=True)
+    except InputError as error:
+        return [f"{review.REPORT} was not written. {error}"]
+    return []
 
 
 def _report(summary: Summary, searched: Searched, output: Path, as_json: bool) -> None:

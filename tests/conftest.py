@@ -64,3 +64,12 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a model was loaded")
 
     monkeypatch.setattr(models, "load", load)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A real browser, one for all tests; see ``tests/browser.py``."""
+    from browser import chromium
+
+    with chromium() as one:
+        yield one

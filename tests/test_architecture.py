@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Lowest first. A room may import the rooms of lower floors, never one beside it or above.
 FLOORS = (
-    ("errors", "types"),
+    ("errors", "text", "types"),
     ("files", "settings"),
     ("solvers", "marks", "pictures"),
     ("clips",),
@@ -27,6 +27,8 @@ FLOORS = (
     ("statistics",),
     ("report",),
     ("batch",),
+    ("review",),
+    ("serve",),
     ("research",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

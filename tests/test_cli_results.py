@@ -435,7 +435,7 @@ def test_nothing_is_open_to_be_written_by_others(run: Run) -> None:
     made = [Path("new"), Path("treering-results")]
     every = [path for top in made for path in (top, *top.rglob("*"))]
     assert {path.name: oct(path.stat().st_mode & 0o777) for path in every if path.stat().st_mode & 0o022} == {}
-    assert len(every) == 11 and Path("new/own/k.json").stat().st_mode & 0o777 == 0o600
+    assert len(every) == 13 and Path("new/own/k.json").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("words", ["--manifest m.csv", "--output a.png --manifest m.csv", ""])

@@ -39,6 +39,7 @@ _WITHOUT_MODEL = {
     "pictures": set[str](),
     "kills": set[str](),
     "scale": set[str](),
+    "load": set[str](),
     "families": set[str](),
     "chunks": set[str](),
     "sizes": {"device"},

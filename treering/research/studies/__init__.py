@@ -31,6 +31,7 @@ STUDIES = {
     "batching": (3, "pictures that go through a network together: seconds, and whether any bit changes"),
     "kills": (100, "what kill -9 of embed and verify leaves behind: pictures, rows, results"),
     "scale": (1_000_000, "runs over many pictures: overhead, memory, resuming, workers, and where more stop to help"),
+    "load": (2000, "the server under load: 64 clients, slow ones, malformed requests; memory"),
     "sizes": (1, "decoder inversion at the sizes of published models, with random weights"),
     "families": (1, "the pipeline adapter on every family at hand: errors, evidence, seconds"),
     "anysize": (6, "one key in pictures of several sizes, read as made and resized; rings that a size bears"),

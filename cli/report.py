@@ -1,0 +1,89 @@
+"""``treering report``: the results of a run as one page for people."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .console import Failure, emit, say, sentences, shown
+from .options import Named, NamedFile, force_option, json_option
+
+if TYPE_CHECKING:
+    from treering.batch import Item
+    from treering.review import Folder
+
+
+@click.command(short_help="Tell the results of a run on one page.")
+@click.argument("results", type=Named(), metavar="RESULTS")
+@click.option(
+    "--output", type=NamedFile(), metavar="FILE", show_default="report.html in RESULTS", help="The file to write."
+)
+@click.option("--settings", metavar="ID", show_default="those of the last run", help="Results of which settings.")
+@click.option("--unfinished", is_flag=True, help="Report a run that has not come to its end, and say so in it.")
+@force_option("Overwrite the file named with --output.")
+@json_option
+def command(
+    results: Path, output: Path | None, settings: str | None, unfinished: bool, force: bool, as_json: bool
+) -> None:
+    """Write what `treering verify` has found as one HTML file.
+
+    It tells what was checked with what, the confusion matrix and its rates, the strength of evidence, how many false
+    positives were to be expected and were found, the strangest pictures, and every result in a table that sorts and
+    filters. The file holds all it needs: it asks nothing of any network, opens from the disk, and can be printed or
+    sent.
+
+    RESULTS is the folder that verify wrote its results to. Labels and thumbnails are taken from the pictures where
+    they were; if they are not there any more, the report has none.
+    """
+    with sentences():
+        from treering import review
+
+        target = _target(output, results, force)
+        folder = review.Folder.open(results, settings)
+        notes = review.report(
+            folder, target or folder.path / review.REPORT, _items(folder), unfinished=unfinished, overwrite=True
+        )
+        for note in notes:
+            say(note)
+    place = str(target or folder.path / review.REPORT)
+    if as_json:
+        return emit({"file": place, "notes": notes})
+    click.echo(f"The report is {shown(place)}")
+
+
+def _target(output: Path | None, results: Path, force: bool) -> Path | None:
+    if output is None:
+        return None
+    if str(output) == "-":
+        raise Failure("A report is not written to standard output; name a file.")
+    if output.is_dir():
+        raise Failure(f"{output} is a folder; name a file in it, such as {output / 'report.html'}.")
+    if os.path.lexists(output) and not force:
+        raise Failure(f"{output} exists already; use --force to overwrite it.")
+    return output
+
+
+def _items(folder: Folder) -> Sequence[Item] | None:
+    """The pictures of the run with their labels, where they still are."""
+    from treering.errors import TreeringError
+
+    from .checked import Checked
+    from .options import Many
+
+    origin = folder.origin
+    if origin is None or not origin.path:
+        say("The results do not tell where the pictures are, so that the report has no thumbnails and no labels.")
+        return None
+    try:
+        checked = Checked(origin.path, origin.labels, Many(), tuple(origin.settings.get("names", ())))
+        if not checked.is_here:
+            return None
+        whole = origin.total is not None  # a run of a part of the pictures has come to its end too
+        return [item for item in checked.items() if not whole or item.name in folder.last]
+    except (TreeringError, click.ClickException) as error:
+        say(f"The report has no thumbnails and no labels. {error}")
+        return None
