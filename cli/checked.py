@@ -34,6 +34,7 @@ class Checked:
     labels: str | None
     many: Many
     keyrings: tuple[str, ...] = ()
+    quiet: bool = False
 
     @property
     def kind(self) -> str:
@@ -85,7 +86,8 @@ class Checked:
             return items
         if labels is None and self.kind == "folder" and Path(self.source, MANIFEST).is_file():
             labels = str(Path(self.source, MANIFEST))
-            say(f"Labels are taken from {labels}.")
+            if not self.quiet:
+                say(f"Labels are taken from {labels}.")
         if labels == "folders":
             return labelled_by_folders(items)
         return items if labels in (None, "none") else labelled_by_manifest(Path(labels or ""), items, self.keyrings)

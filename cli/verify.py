@@ -101,7 +101,8 @@ def command(
 
     Results are saved as they come: the same command goes on where it was stopped, with any engine and any number of
     workers, and reads only what is new or has changed. What is checked stays as it is. In --output lie afterwards
-    report.html (a page to look at), results.jsonl (one line for each picture), summary.json and, with labels, confusion.md and confusion.png.
+    report.html (a page to look at), results.jsonl (one line for each picture), summary.json and, with labels,
+    confusion.md and confusion.png.
 
     \b
     Manifest: a CSV file with the header file,key; files are relative to it, key is a number or none.
@@ -253,7 +254,7 @@ def _page(output: Path, checked: Checked) -> list[str]:
     from treering.errors import InputError
 
     try:
-        items = list(checked.items()) if checked.is_here else None
+        items = list(replace(checked, quiet=True).items()) if checked.is_here else None
         review.report(review.Folder.open(output), output / review.REPORT, items, unfinished=True)
     except InputError as error:
         return [f"{review.REPORT} was not written. {error}"]
