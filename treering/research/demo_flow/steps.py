@@ -1,0 +1,24 @@
+"""The steps that make the one-step demo model, in order; every one resumes where it was stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+STEPS = ("couplings", "reflow", "straight", "distil", "export", "measure")
+
+
+def make(step: str, work: Path, output: Path | None) -> None:
+    """Run one step, or ``all``: ``work`` holds couplings and checkpoints, ``output`` is the pipeline folder."""
+    for name in STEPS if step == "all" else (step,):
+        _run(name, work, output)
+
+
+def _run(step: str, work: Path, output: Path | None) -> None:
+    from . import training
+
+    {
+        "couplings": training.draw_teacher,
+        "reflow": training.reflow,
+        "straight": training.draw_flow,
+        "distil": training.distil,
+    }[step](work)
