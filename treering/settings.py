@@ -21,7 +21,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 """Number types of the networks."""
 
 STEPS, GUIDANCE = 20, 3.0
-"""Sampler steps and guidance of embedding."""
+"""Sampler steps and guidance of embedding, of all models but those that were distilled to few steps."""
 
 FPR = 1e-6
 """False-positive rate up to which a mark is named."""
@@ -54,10 +54,10 @@ class Networks:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How pictures are made."""
+    """How pictures are made; None: as the model's are made."""
 
-    steps: int = STEPS
-    guidance: float = GUIDANCE
+    steps: int | None = None
+    guidance: float | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from typing import Any
 class BuiltIn:
     """``folder``: of the pipeline.  ``captions``: a random prompt of its world for a seed.  ``settings``: the fields of
     a keyring that fit it (``model``, ``shape``, ``image_size``), known without loading it.  ``offset``: see
-    :class:`treering.models.pipeline.LatentModel`."""
+    :class:`treering.models.pipeline.LatentModel`.  ``shared``: parts that lie in the folder of another such model."""
 
     name: str
     folder: Path
     captions: Callable[[int], str] | None
     settings: Mapping[str, Any]
     offset: tuple[float, float] = (0.0, 0.0)
+    shared: Mapping[str, Path] = field(default_factory=dict)

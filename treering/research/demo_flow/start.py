@@ -1,8 +1,8 @@
 """A rectified flow's network to begin with: the demo's denoiser, turned into nearly the velocity that is wanted.
 
-Notation: x_s = (1 - s) x1 + s x0 with noise x0, data x1 and s from 1 (noise) to 0; the flow predicts x1 - x0 and is told
-1000 s.  The denoiser was trained on x_t = alpha x1 + sigma x0 and predicts v = alpha x0 - sigma x1 (Salimans and Ho 2022).
-At the time with sigma / (alpha + sigma) = s both inputs agree up to a factor, and
+Notation: x_s = (1 - s) x1 + s x0 with noise x0, data x1 and s from 1 (noise) to 0; the flow predicts x1 - x0 and is
+told 1000 s.  The denoiser was trained on x_t = alpha x1 + sigma x0 and predicts v = alpha x0 - sigma x1 (Salimans and
+Ho 2022).  At the time with sigma / (alpha + sigma) = s both inputs agree up to a factor, and
 
     x1 - x0 = -(alpha + sigma) v + (alpha - sigma) x_t.
 

@@ -14,8 +14,15 @@ def make(step: str, work: Path, output: Path | None) -> None:
 
 
 def _run(step: str, work: Path, output: Path | None) -> None:
-    from . import training
+    if step == "measure":
+        from ...models.demo_flow import FOLDER
+        from . import quality
 
+        return quality.measure(output or FOLDER)
+    from . import export, training
+
+    if step == "export":
+        return export.export(work, output)
     {
         "couplings": training.draw_teacher,
         "reflow": training.reflow,

@@ -6,7 +6,8 @@
 3. Couplings are drawn from that flow, with a few Euler steps.
 4. *Distillation*: x0 + v(x0, 1000) is to be x1, by a smoothed absolute error.
 
-The text encoder stays the demo's.  Every step is a function of its number, as in :mod:`treering.research.demo.training`.
+The text encoder stays the demo's.  Every step is a function of its number, as in
+:mod:`treering.research.demo.training`.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ _log = logging.getLogger(__name__)
 
 TEACHER_STEPS, TEACHER_GUIDANCE = 8, 3.0
 FLOW_STEPS = 4
-REFLOW = Plan(steps=300, batch=16, rate=5e-4, warmup=30, ema=0.98, save_every=25, seed=11)
-DISTIL = Plan(steps=600, batch=16, rate=4e-4, warmup=30, ema=0.98, save_every=25, seed=12)
+REFLOW = Plan(steps=240, batch=16, rate=5e-4, warmup=30, ema=0.98, save_every=25, seed=11)
+DISTIL = Plan(steps=560, batch=16, rate=4e-4, warmup=30, ema=0.98, save_every=25, seed=12)
 SMOOTH = 0.1
 """Latent units below which the distillation's absolute error is a square."""
 
 
 def teacher_couplings(work: Path) -> Couplings:
     """Pairs of the demo."""
-    return Couplings(work / "teacher.npy", 768, seed=11)
+    return Couplings(work / "teacher.npy", 672, seed=11)
 
 
 def flow_couplings(work: Path) -> Couplings:

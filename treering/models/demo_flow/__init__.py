@@ -1,0 +1,29 @@
+"""The demo model's one-step sister: a rectified flow distilled as InstaFlow is, as far as the product needs it.
+
+It has the demo's autoencoder, text encoder and tokenizer, which are not shipped twice.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..builtin import BuiltIn
+from ..demo import SETTINGS, WEIGHTS, random_caption
+
+FOLDER = Path(__file__).parent / "weights"
+"""Denoiser, scheduler and index of the pipeline."""
+
+SHARED = ("text_encoder", "tokenizer", "vae")
+"""Parts that are the demo's."""
+
+NAME = "demo-flow"
+
+MODEL = BuiltIn(
+    NAME,
+    FOLDER,
+    random_caption,
+    {**SETTINGS, "model": NAME},
+    shared=dict.fromkeys(SHARED, WEIGHTS),
+)
+
+__all__ = ["FOLDER", "MODEL", "NAME", "SHARED"]
