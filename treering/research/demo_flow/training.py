@@ -34,21 +34,21 @@ from .couplings import Couplings
 _log = logging.getLogger(__name__)
 
 TEACHER_STEPS, TEACHER_GUIDANCE = 8, 3.0
-FLOW_STEPS = 4
-REFLOW = Plan(steps=240, batch=16, rate=5e-4, warmup=30, ema=0.98, save_every=25, seed=11)
-DISTIL = Plan(steps=560, batch=16, rate=4e-4, warmup=30, ema=0.98, save_every=25, seed=12)
+FLOW_STEPS = 3
+REFLOW = Plan(steps=220, batch=8, rate=4e-4, warmup=20, ema=0.98, save_every=20, seed=11)
+DISTIL = Plan(steps=500, batch=8, rate=3e-4, warmup=20, ema=0.98, save_every=20, seed=12)
 SMOOTH = 0.1
 """Latent units below which the distillation's absolute error is a square."""
 
 
 def teacher_couplings(work: Path) -> Couplings:
     """Pairs of the demo."""
-    return Couplings(work / "teacher.npy", 672, seed=11)
+    return Couplings(work / "teacher.npy", 576, seed=11)
 
 
 def flow_couplings(work: Path) -> Couplings:
     """Pairs of the 2-rectified flow."""
-    return Couplings(work / "flow.npy", 1024, seed=12)
+    return Couplings(work / "flow.npy", 512, seed=12)
 
 
 def demo() -> LatentModel:
