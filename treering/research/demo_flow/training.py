@@ -35,8 +35,8 @@ _log = logging.getLogger(__name__)
 
 TEACHER_STEPS, TEACHER_GUIDANCE = 8, 3.0
 FLOW_STEPS = 3
-REFLOW = Plan(steps=220, batch=8, rate=4e-4, warmup=20, ema=0.98, save_every=20, seed=11)
-DISTIL = Plan(steps=500, batch=8, rate=3e-4, warmup=20, ema=0.98, save_every=20, seed=12)
+REFLOW = Plan(steps=150, batch=8, rate=4e-4, warmup=20, ema=0.98, save_every=20, seed=11)
+DISTIL = Plan(steps=440, batch=8, rate=3e-4, warmup=20, ema=0.98, save_every=20, seed=12)
 SMOOTH = 0.1
 """Latent units below which the distillation's absolute error is a square."""
 
@@ -48,7 +48,7 @@ def teacher_couplings(work: Path) -> Couplings:
 
 def flow_couplings(work: Path) -> Couplings:
     """Pairs of the 2-rectified flow."""
-    return Couplings(work / "flow.npy", 512, seed=12)
+    return Couplings(work / "flow.npy", 384, seed=12)
 
 
 def demo() -> LatentModel:
