@@ -13,7 +13,8 @@ from torch import Tensor
 
 import rectified_folder
 import treering
-from treering.models import demo, demo_flow
+from treering.models import demo
+from treering.models.demo import flow as shipped
 from treering.models.rectified import RectifiedFlowModel
 from treering.research import door
 from treering.research.demo_flow import quality, start, training
@@ -139,9 +140,9 @@ def flow() -> RectifiedFlowModel:
 
 
 def test_what_ships_is_small_and_shares_the_rest() -> None:
-    files = [path for path in demo_flow.FOLDER.rglob("*") if path.is_file()]
+    files = [path for path in shipped.FOLDER.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 20e6
     assert {path.parent.name for path in files if path.suffix == ".safetensors"} == {"unet"}
-    both = [path for model in (demo.WEIGHTS, demo_flow.FOLDER) for path in model.rglob("*") if path.is_file()]
+    both = [path for model in (demo.WEIGHTS, shipped.FOLDER) for path in model.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in both) < 55e6
-    assert json.loads((demo_flow.FOLDER / "model_index.json").read_text())["_class_name"] == "RectifiedFlowPipeline"
+    assert json.loads((shipped.FOLDER / "model_index.json").read_text())["_class_name"] == "RectifiedFlowPipeline"

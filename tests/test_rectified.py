@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,13 +137,23 @@ def test_several_steps_go_back_as_those_of_any_model(flow: RectifiedFlowModel) -
 # -------------------------------------------------------------------------------------- reading
 
 
-def test_a_reading_takes_no_more_steps_than_the_model_has(flow: RectifiedFlowModel, model: LatentModel) -> None:
+def test_a_reading_spends_a_stages_steps_on_solving_the_one(flow: RectifiedFlowModel) -> None:
     keyring = treering.Keyring.for_model(flow)
-    plan = treering.Detector(flow, keyring).plan
-    assert Tools(flow, keyring, Settings(), plan).steps(5) == 1
-    assert Tools(flow, keyring, Settings(steps=5), plan).steps(5) == 5
-    assert Tools(model, treering.Keyring.for_model(model), Settings(), plan).steps(5) == 5
-    assert (model.steps, model.guidance) == (STEPS, GUIDANCE)
+    latent = flow.sample(noise(), "", steps=1)
+    for settings, steps, like in (
+        (Settings(), 5, {"steps": 1, "evaluations": 5}),
+        (Settings(), 1, {"steps": 1, "evaluations": 1}),
+        (Settings(steps=3), 5, {"steps": 3, "evaluations": 1}),
+        (Settings(scheme="fixed-point"), 2, {"steps": 1, "evaluations": 20}),
+    ):
+        found = Tools(flow, keyring, settings, treering.Detector(flow, keyring).plan).back(latent, steps)
+        wanted = flow.recovered(latent, "", **like)
+        assert torch.equal(found.value, wanted.value)
+        assert found.status == wanted.status
+
+
+def test_other_models_have_the_usual_sampling(model: LatentModel) -> None:
+    assert (model.steps, model.guidance, model.few_steps) == (STEPS, GUIDANCE, None)
 
 
 def test_embed_and_detect_take_the_folder(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ correction of a naive step but an equation, and :func:`solved` solves it, or say
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -93,10 +93,13 @@ class RectifiedFlowModel(LatentModel):
 
 
 def solved(schedule: Schedule, f: Denoiser, latent: Tensor, evaluations: int) -> Solution:
-    """A flow's single step undone by Anderson acceleration; STALLED or BUDGET where it was not solved."""
+    """A flow's single step undone by Anderson acceleration, from the naive guess; BUDGET where it was not solved."""
     (step,) = schedule.steps
+    everything = torch.arange(len(latent))
+    guess = (latent - step.b * f(latent, step.time, everything)) / step.a
 
     def residual(x: Tensor, rows: Tensor) -> Tensor:
         return (apply_step(step, f, x, rows) - latent[rows]) / step.a
 
-    return solvers.solve(residual, latent, solvers.Anderson(), TOLERANCE, evaluations, patience=evaluations)
+    found = solvers.solve(residual, guess, solvers.Anderson(), TOLERANCE, evaluations - 1)
+    return replace(found, evaluations=found.evaluations + 1)

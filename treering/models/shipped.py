@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from . import demo, demo_flow
+from . import demo
+from .demo import flow
 from .builtin import BuiltIn
 
-BUILT_IN: dict[str, BuiltIn] = {model.name: model for model in (demo.MODEL, demo_flow.MODEL)}
+BUILT_IN: dict[str, BuiltIn] = {model.name: model for model in (demo.MODEL, flow.MODEL)}
 """Models that ship with the package, by name."""
 DEFAULT = demo.NAME
 """The model that is meant where none is named."""

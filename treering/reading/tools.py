@@ -62,14 +62,6 @@ class Tools:
         # A picture of few colours keeps its flat cells: without them there would be nothing left to read.
         return alive if alive.mean() > 0.25 else np.ones_like(alive)
 
-    def steps(self, wanted: int) -> int:
-        """Steps of a noise inversion: as a stage wants them, but no more than a model of few steps has.
-
-        What the settings name holds for every model.
-        """
-        few = getattr(self.model, "few_steps", None)
-        return wanted if few is None or self.settings.steps else min(wanted, few)
-
     def schedule(self, steps: int) -> Schedule:
         """The sampler's steps."""
         if steps not in self._schedules:
@@ -80,7 +72,6 @@ class Tools:
 
     def prepare(self, readings: Sequence[Reading], method: str, steps: int) -> None:
         """Recover the noises of several pictures together."""
-        steps = self.steps(steps)
         fresh = [reading for reading in readings if (method, steps) not in reading.noises]
         if not fresh:
             return
@@ -95,7 +86,6 @@ class Tools:
 
     def noise(self, reading: Reading, method: str, steps: int) -> Noise:
         """The noise of a picture, float32 ``[C, h, w]``, zero in cells of one colour."""
-        steps = self.steps(steps)
         self.prepare([reading], method, steps)
         return reading.noises[method, steps]
 
@@ -117,10 +107,16 @@ class Tools:
         return inversion.invert_decoder(self.model, pixels, plan)
 
     def back(self, latent: Tensor, steps: int) -> Solution:
-        """Latents to noise, both ``[B, C, h, w]``; the steps of a model of few are always solved."""
-        if getattr(self.model, "few_steps", None) == self.steps(steps):
-            told = {"guidance": self.settings.guidance, "evaluations": SOLVED}
-            return self.model.recovered(latent, self.settings.prompt, steps=self.steps(steps), **told)
+        """Latents to noise, both ``[B, C, h, w]``.
+
+        A model that was distilled to few steps has no more to undo: what a stage would spend on ``steps`` of them it
+        spends on solving those few.  What the settings name holds for every model.
+        """
+        few = getattr(self.model, "few_steps", None)
+        if few is not None:
+            solved = SOLVED if self.settings.scheme == "fixed-point" else 1 if self.settings.steps else steps // few
+            told = {"guidance": self.settings.guidance, "evaluations": max(solved, 1)}
+            return self.model.recovered(latent, self.settings.prompt, steps=self.settings.steps or few, **told)
         f = self.model.denoiser([self.settings.prompt] * len(latent), self.settings.guidance)
         return inversion.invert(self.schedule(steps), f, latent, self.settings.scheme)
 

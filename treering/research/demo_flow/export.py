@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ...models.demo import WEIGHTS
-from ...models.demo_flow import FOLDER, SHARED
+from ...models.demo.flow import FOLDER, SHARED
 from ...models.rectified import PIPELINE
 from . import training
 

@@ -19,7 +19,8 @@ from PIL import Image
 
 from ... import writing
 from ...marks.seeds import plain_noise
-from ...models import LatentModel, demo, demo_flow, load
+from ...models import LatentModel, demo, load
+from ...models.demo import flow
 from ..demo import data
 from ..demo.quality import PAIRS, SEEDS, SHEET, distance
 
@@ -37,7 +38,7 @@ COLUMNS = 3
 def measure(folder: Path, beside: Path | None = None) -> None:
     """Measure the pipeline in ``folder``; results go to ``beside`` (default: the folder above it)."""
     beside = beside or folder.parent
-    models = {"demo-flow": load(demo_flow.NAME if folder == demo_flow.FOLDER else str(folder)), "demo": load(demo.NAME)}
+    models = {"demo-flow": load(flow.NAME if folder == flow.FOLDER else str(folder)), "demo": load(demo.NAME)}
     scenes, captions = data.held_out(range(SCENES))
     result: dict[str, Any] = {"scenes": {"sharpness": sharpness(scenes)}}
     drawn: dict[str, Pictures] = {}

@@ -15,7 +15,7 @@ def make(step: str, work: Path, output: Path | None) -> None:
 
 def _run(step: str, work: Path, output: Path | None) -> None:
     if step == "measure":
-        from ...models.demo_flow import FOLDER
+        from ...models.demo.flow import FOLDER
         from . import quality
 
         return quality.measure(output or FOLDER)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..builtin import BuiltIn
-from ..demo import SETTINGS, WEIGHTS, random_caption
+from ...builtin import BuiltIn
+from .. import SETTINGS, WEIGHTS, random_caption
 
 FOLDER = Path(__file__).parent / "weights"
 """Denoiser, scheduler and index of the pipeline."""
