@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rectified_folder
 import torch
 from click.testing import CliRunner
 from torch import Tensor
 
-import rectified_folder
 import treering
 from treering.models import demo
 from treering.models.demo import flow as shipped
@@ -19,7 +19,6 @@ from treering.models.rectified import RectifiedFlowModel
 from treering.research import door
 from treering.research.demo_flow import quality, start, training
 from treering.research.demo_flow.couplings import SHAPE, Couplings
-from treering.types import Answer
 from treering_cli.main import main
 
 # --------------------------------------------------------------------------------------- making

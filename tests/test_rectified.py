@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rectified_folder
 import torch
 from click.testing import CliRunner
 
-import rectified_folder
 import treering
 from treering.errors import InputError, ModelError
 from treering.models import LatentModel, rectified
 from treering.models.rectified import RectifiedFlow, RectifiedFlowModel, solved
-from treering.models.schedule import Schedule, probe, rectified_flow
+from treering.models.schedule import probe, rectified_flow
 from treering.models.walk import sample
 from treering.reading.tools import Tools
 from treering.settings import GUIDANCE, STEPS

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from . import demo
-from .demo import flow
 from .builtin import BuiltIn
+from .demo import flow
 
 BUILT_IN: dict[str, BuiltIn] = {model.name: model for model in (demo.MODEL, flow.MODEL)}
 """Models that ship with the package, by name."""

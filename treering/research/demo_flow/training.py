@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 TEACHER_STEPS, TEACHER_GUIDANCE = 8, 3.0
 FLOW_STEPS = 3
 REFLOW = Plan(steps=150, batch=8, rate=4e-4, warmup=20, ema=0.98, save_every=20, seed=11)
-DISTIL = Plan(steps=440, batch=8, rate=3e-4, warmup=20, ema=0.98, save_every=20, seed=12)
+DISTIL = Plan(steps=160, batch=8, rate=3e-4, warmup=20, ema=0.98, save_every=20, seed=12)
 SMOOTH = 0.1
 """Latent units below which the distillation's absolute error is a square."""
 

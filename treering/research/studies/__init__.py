@@ -20,6 +20,7 @@ STUDIES = {
     "kills": (100, "what kill -9 of embed and verify leaves behind: pictures, rows, results"),
     "sizes": (1, "decoder inversion at the sizes of published models, with random weights"),
     "families": (1, "the pipeline adapter on every family at hand: errors, evidence, seconds"),
+    "onestep": (12, "a model of one step: what decides its reading, latent, prompt or how far the step is solved"),
     "samplers": (6, "which samplers keep a mark, and which a watermarked pipeline refuses"),
 }
 """Every study, how many pictures (or calls) it takes unless told otherwise, and what it measures."""
