@@ -175,7 +175,7 @@ def test_embed_and_detect_take_the_folder(folder: Path, tmp_path: Path, monkeypa
 
 def test_editing_needs_several_steps(flow: RectifiedFlowModel) -> None:
     picture, mask = np.zeros((1, 256, 256, 3), np.uint8), np.ones((256, 256), bool)
-    with pytest.raises(InputError, match="several steps of the sampler; the model .* takes 1"):
+    with pytest.raises(InputError, match=r"several steps of the sampler; the model .* takes 1"):
         treering.edit(flow, picture, mask, "hills", 0)
 
 
@@ -211,5 +211,5 @@ def test_classes_of_its_own_are_refused(folder: Path, tmp_path: Path) -> None:
     index = json.loads((other / "model_index.json").read_text())
     for entry in (["pipeline_rf", "RectifiedFlowScheduler"], ["diffusers", "StableDiffusionPipeline"]):
         (other / "model_index.json").write_text(json.dumps({**index, "scheduler": entry}))
-        with pytest.raises(ModelError, match="The model .* cannot be loaded"):
+        with pytest.raises(ModelError, match=r"The model .* cannot be loaded"):
             treering.load_model(str(other))

@@ -28,5 +28,10 @@ def export(work: Path, output: Path | None = None) -> None:
     text = json.dumps({**index, "_class_name": PIPELINE}, indent=2)
     (folder / "model_index.json").write_text(text + "\n", encoding="utf-8")
     if output:
-        for part in SHARED:
-            shutil.copytree(WEIGHTS / part, folder / part, dirs_exist_ok=True)
+        complete(folder)
+
+
+def complete(folder: Path) -> None:
+    """Put the parts beside the denoiser that the package does not ship twice."""
+    for part in SHARED:
+        shutil.copytree(WEIGHTS / part, folder / part, dirs_exist_ok=True)
