@@ -20,6 +20,7 @@ from treering.models.rectified import RectifiedFlowModel
 from treering.research import door
 from treering.research.demo_flow import export, quality, start, training
 from treering.research.demo_flow.couplings import SHAPE, Couplings
+from treering.types import Answer
 from treering_cli.main import main
 
 # --------------------------------------------------------------------------------------- making
@@ -142,6 +143,7 @@ def test_what_ships_is_small_and_shares_the_rest() -> None:
     both = [path for model in (demo.WEIGHTS, shipped.FOLDER) for path in model.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in both) < 55e6
     assert json.loads((shipped.FOLDER / "model_index.json").read_text())["_class_name"] == "RectifiedFlowPipeline"
+    assert "_name_or_path" not in json.loads((shipped.FOLDER / "unet" / "config.json").read_text())
 
 
 def test_it_draws_in_one_step_what_its_prompt_says(flow: RectifiedFlowModel, model: object) -> None:

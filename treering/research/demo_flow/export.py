@@ -10,6 +10,7 @@ import torch
 
 from ...models.demo import WEIGHTS
 from ...models.demo.flow import FOLDER, SHARED
+from ...models.hub import quiet
 from ...models.rectified import PIPELINE
 from . import training
 
@@ -22,13 +23,21 @@ def export(work: Path, output: Path | None = None) -> None:
     folder = output or FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     unet = training.trained(work, training.DISTIL, "distil")
-    unet.to(torch.float16).save_pretrained(folder / "unet", safe_serialization=True)
+    with quiet():
+        unet.to(torch.float16).save_pretrained(folder / "unet", safe_serialization=True)
+    _write(folder / "unet" / "config.json", {"_name_or_path": None})  # where its beginnings lay concerns nobody
     shutil.copytree(WEIGHTS / "scheduler", folder / "scheduler", dirs_exist_ok=True)
-    index = json.loads((WEIGHTS / "model_index.json").read_text(encoding="utf-8"))
-    text = json.dumps({**index, "_class_name": PIPELINE}, indent=2)
-    (folder / "model_index.json").write_text(text + "\n", encoding="utf-8")
+    shutil.copy(WEIGHTS / "model_index.json", folder)
+    _write(folder / "model_index.json", {"_class_name": PIPELINE})
     if output:
         complete(folder)
+
+
+def _write(path: Path, changes: dict[str, str | None]) -> None:
+    """Change fields of a JSON file, or leave them out (None)."""
+    fields = {**json.loads(path.read_text(encoding="utf-8")), **changes}
+    kept = {name: value for name, value in fields.items() if name not in changes or value is not None}
+    path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 
 def complete(folder: Path) -> None:

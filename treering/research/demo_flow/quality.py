@@ -1,7 +1,7 @@
 """What the one-step model is worth, beside the demo that it was distilled from.
 
 ``python -m treering.research demo-flow measure`` writes ``quality.json`` and ``contact-sheet.jpg`` beside the model
-card.  Both models draw the captions of held-out scenes from the same noise.  What the demo itself does with the pairs of
+card.  Both models draw the captions of held-out scenes from the same noise.  What the demo itself does with pairs of
 prompts is in its own ``quality.json``.
 """
 
