@@ -20,6 +20,7 @@ from treering.models.rectified import RectifiedFlow, RectifiedFlowModel, solved
 from treering.models.schedule import probe, rectified_flow
 from treering.models.walk import sample
 from treering.reading.tools import Tools
+from treering.research.studies import onestep
 from treering.settings import GUIDANCE, STEPS
 from treering.settings import Reading as Settings
 from treering.types import Status
@@ -213,3 +214,26 @@ def test_classes_of_its_own_are_refused(folder: Path, tmp_path: Path) -> None:
         (other / "model_index.json").write_text(json.dumps({**index, "scheduler": entry}))
         with pytest.raises(ModelError, match=r"The model .* cannot be loaded"):
             treering.load_model(str(other))
+
+
+# ------------------------------------------------------------------------------------ the study
+
+
+def test_the_study_of_one_step(flow: RectifiedFlowModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onestep, "EVALUATIONS", (0, 1, 3))
+    monkeypatch.setattr(onestep, "PLANS", {"encoder": onestep.PLANS["encoder"]})
+    table = onestep.onestep(flow, treering.Keyring.for_model(flow), tmp_path, 1, lambda text: None)
+    assert table == (tmp_path / "onestep.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    assert [row[0] for row in rows] == [onestep.TRUE] * 5 + ["encoder"] * 5
+    assert [row[2:4] for row in rows[:5]] == [
+        ["unknown", "0"], ["unknown", "1"], ["unknown", "3"], ["known", "1"], ["known", "3"],
+    ]  # fmt: skip
+    assert float(rows[0][1]) == 0 < float(rows[5][1])
+    assert [row[7] != "" for row in rows[:5]] == [False, False, True, False, True]
+    assert all(row[8] in ("0/1", "1/1") for row in rows[:5] if row[7])
+
+
+def test_the_study_is_of_models_of_one_step(model: LatentModel, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="name one, such as --model demo-flow"):
+        onestep.onestep(model, treering.Keyring.for_model(model), tmp_path, 1, lambda text: None)

@@ -115,8 +115,9 @@ class Tools:
         few = getattr(self.model, "few_steps", None)
         if few is not None:
             solved = SOLVED if self.settings.scheme == "fixed-point" else 1 if self.settings.steps else steps // few
-            told = {"guidance": self.settings.guidance, "evaluations": max(solved, 1)}
-            return self.model.recovered(latent, self.settings.prompt, steps=self.settings.steps or few, **told)
+            count, evaluations = self.settings.steps or few, max(solved, 1)
+            prompt, guidance = self.settings.prompt, self.settings.guidance
+            return self.model.recovered(latent, prompt, steps=count, guidance=guidance, evaluations=evaluations)
         f = self.model.denoiser([self.settings.prompt] * len(latent), self.settings.guidance)
         return inversion.invert(self.schedule(steps), f, latent, self.settings.scheme)
 

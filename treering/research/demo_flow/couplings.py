@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,11 +58,10 @@ class Couplings:
             latent = sampler(torch.from_numpy(noise.astype(np.float32)), [self.caption(j) for j in indices])
             store[indices.start : indices.stop, 1] = latent.numpy().astype(np.float16)
             store[indices.start : indices.stop, 0] = noise  # last: a row counts as filled by it
+            store.flush()
             if i % (10 * self.batch) == 0:
                 pace = (time.monotonic() - begun) / (indices.stop - first)
-                store.flush()
                 _log.info("%s: %d of %d pairs, %.2f s a pair", self.path.name, indices.stop, self.count, pace)
-        store.flush()
 
     def pairs(self) -> NDArray[np.float16]:
         """``[N, 2, 4, 32, 32]``, noise first; raises ``RuntimeError`` if some are missing."""
@@ -70,7 +70,7 @@ class Couplings:
             raise RuntimeError(f"{self.path} is not complete; make the couplings first.")
         return np.asarray(store[: self.count])
 
-    def _store(self) -> NDArray[np.float16]:
+    def _store(self) -> np.memmap[Any, np.dtype[np.float16]]:
         if not self.path.exists():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             part = self.path.with_suffix(".part.npy")
@@ -78,8 +78,7 @@ class Couplings:
             store[:, 0, 0, 0, 0] = np.nan
             store.flush()
             part.replace(self.path)
-        opened: NDArray[np.float16] = np.load(self.path, mmap_mode="r+")
-        return opened
+        return np.lib.format.open_memmap(self.path, "r+")
 
     def _filled(self, store: NDArray[np.float16]) -> int:
         """Rows that are done; an interrupted batch is computed again, so that its company is the same."""

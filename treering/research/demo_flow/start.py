@@ -53,7 +53,7 @@ def _fit_clock(unet: Any, times: Tensor) -> None:
     for _ in range(FITTED):
         loss = ((unet.time_embedding(features) - wanted) ** 2).mean()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
     _log.info("time embedding fitted: %.1e of its variance is left", float(loss.detach() / wanted.var()))

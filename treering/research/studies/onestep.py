@@ -50,8 +50,8 @@ def onestep(model: LatentModel, keyring: Keyring, output: Path, count: int, note
     rows: dict[tuple[str, str, int], list[Figures]] = {}
     far: dict[str, list[float]] = {}
     for i in range(count):
-        for latent, error, *cell, figures in _picture(model, keyring, i):
-            rows.setdefault((latent, str(cell[0]), int(cell[1])), []).append(figures)
+        for latent, error, prompt, n, figures in _picture(model, keyring, i):
+            rows.setdefault((latent, prompt, n), []).append(figures)
             far.setdefault(latent, []).append(error)
         note(f"picture {i + 1} of {count}")
     header = ("latent", "its error", "prompt", "evaluations", "median log10 p", "right key", "noise error", "residual")
