@@ -78,7 +78,10 @@ class Couplings:
             store[:, 0, 0, 0, 0] = np.nan
             store.flush()
             part.replace(self.path)
-        return np.lib.format.open_memmap(self.path, "r+")
+        opened = np.lib.format.open_memmap(self.path, "r+")
+        if len(opened) < self.count:
+            raise RuntimeError(f"{self.path} was begun for {len(opened)} pairs, not {self.count}; remove it.")
+        return opened
 
     def _filled(self, store: NDArray[np.float16]) -> int:
         """Rows that are done; an interrupted batch is computed again, so that its company is the same."""
