@@ -144,6 +144,7 @@ def test_a_reading_spends_a_stages_steps_on_solving_the_one(flow: RectifiedFlowM
     for settings, steps, like in (
         (Settings(), 5, {"steps": 1, "evaluations": 5}),
         (Settings(), 1, {"steps": 1, "evaluations": 1}),
+        (Settings(), 10, {"steps": 1, "evaluations": 5}),
         (Settings(steps=3), 5, {"steps": 3, "evaluations": 1}),
         (Settings(scheme="fixed-point"), 2, {"steps": 1, "evaluations": 20}),
     ):

@@ -79,10 +79,14 @@ def invert(model: LatentModel, picture: NDArray[np.uint8], plan: DecoderInversio
 
 
 def noise_of(bench: Bench, latent: Tensor, words: str | None) -> tuple[Solution, float]:
-    """Noise ``[1, C, h, w]`` of a latent, in the model's own steps, and seconds; ``words``: the prompt, if known."""
+    """Noise ``[1, C, h, w]`` of a latent, in the model's own steps, and seconds; ``words``: the prompt, if known.
+
+    Few steps are solved as far as a reading solves them.
+    """
     steps, guidance = bench.model.steps, 1.0 if words is None else bench.model.guidance
-    detector = Detector(bench.model, bench.keyring, prompt=words or "", guidance=guidance, steps=steps)
-    return timed(bench.model, lambda: detector.tools.back(latent, steps))
+    named = None if bench.model.few_steps else steps
+    detector = Detector(bench.model, bench.keyring, prompt=words or "", guidance=guidance, steps=named)
+    return timed(bench.model, lambda: detector.tools.back(latent, named or bench.keyring.steps))
 
 
 def verdicts(bench: Bench, noise: Tensor, mark: str) -> Row:
