@@ -320,13 +320,13 @@ def _caption(job: Job, model: Model, i: int) -> str:
 
 
 def _marked(job: Job, model: Model, keyring: Keyring) -> Make:
-    from treering import checking, filming
+    from treering import checking, filming, writing
 
     keyring.check_fits(model, job.size)
+    steps, guidance = writing.own(model, job.sampling.steps, job.sampling.guidance)
     checker = None if job.level is None else checking.Checker(model, keyring, job.level)
 
     def make(one: Picture) -> tuple[NDArray[Any], Checked | None]:
-        steps, guidance = job.sampling.steps, job.sampling.guidance
         if job.frames is not None:
             frames = (one.key, one.prompt, job.frames, one.seed, steps, guidance, one.nonce)
             return filming.embed_clip(model, keyring, *frames), None
@@ -344,7 +344,7 @@ def _unmarked(job: Job, model: Model) -> Make:
     from treering import filming, writing
     from treering.marks.seeds import plain_noise
 
-    steps, guidance = job.sampling.steps, job.sampling.guidance
+    steps, guidance = writing.own(model, job.sampling.steps, job.sampling.guidance)
 
     def make(one: Picture) -> tuple[NDArray[Any], None]:
         if job.frames is not None:

@@ -12,7 +12,6 @@ import click
 from click.core import ParameterSource
 
 from treering.research import door
-from treering.research.demo.steps import STEPS
 from treering.research.experiments import CHOOSING, SUMMARIES
 from treering.research.studies import STUDIES
 
@@ -25,6 +24,9 @@ def _listed(names: Iterator[str]) -> str:
     return "\n".join(f"{name:19}{door.NAMES[name]}" for name in names)
 
 
+_STEPS = tuple(dict.fromkeys(step for steps in (*door.MAKERS.values(), ("all",)) for step in steps))
+"""Of all models that are made; which of them has which is checked later."""
+
 _HELP = f"""Measure what Hong et al. (NeurIPS 2024) report on decoder inversion, and what treering itself does.
 
 \b
@@ -36,12 +38,13 @@ Studies behind treering's defaults and claims:
 {_listed(iter(STUDIES))}
 
 \b
-{_listed(iter([door.DEMO]))}
+Models that ship with the package:
+{_listed(iter(door.MAKERS))}
 
 Prints the table. In --output lie afterwards, of an experiment, table.md, rows.csv, figure.png and figure.svg (with
 matplotlib), and rows.jsonl: the same command, on the same machine with as many threads, goes on where it was stopped,
-and does only what is new if there are more --images. Of a study NAME there lie NAME.md and its raw rows; of the demo
-the pipeline.
+and does only what is new if there are more --images. Of a study NAME there lie NAME.md and its raw rows; of a model
+its pipeline.
 With the demo model each experiment takes minutes on two cores.
 
 --json prints one object: the experiment and its files.
@@ -55,7 +58,7 @@ With the demo model each experiment takes minutes on two cores.
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110},
 )
 @click.argument("name", type=click.Choice(tuple(door.NAMES)), metavar="NAME")
-@click.argument("step", type=click.Choice((*STEPS, "all")), metavar="[STEP]", required=False)
+@click.argument("step", type=click.Choice(_STEPS), metavar="[STEP]", required=False)
 @click.option(
     "--images",
     "--count",
@@ -95,7 +98,11 @@ With the demo model each experiment takes minutes on two cores.
     help=f"For {CHOOSING}: marks, or marks with an effort, such as 'treering, max; Gaussian Shading'.",
 )
 @click.option(
-    "--work", type=Named(), default=door.WORK, metavar="DIR", help="For demo: folder of its pictures and checkpoints."
+    "--work",
+    type=Named(),
+    metavar="DIR",
+    show_default=f"{door.WORK}/NAME",
+    help="For a model that is made: folder of its checkpoints and of what it learns from.",
 )
 @default_model_options
 @json_option
@@ -110,13 +117,13 @@ def command(
     output: Path | None,
     attacks: str | None,
     methods: str | None,
-    work: Path,
+    work: Path | None,
     model: ModelChoice,
     as_json: bool,
 ) -> None:
     """Run one experiment, study or step."""
     _check(ctx, name, step)
-    if name == door.DEMO:
+    if name in door.MAKERS:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     with sentences(interrupted="Interrupted; the same command goes on where it stopped."):
         request = door.Request(name, step, count, iterations, seed, model, output, work, attacks, methods)
@@ -130,8 +137,9 @@ command.context_class = Narrow
 
 def _check(ctx: click.Context, name: str, step: str | None) -> None:
     """Refuse options that would change nothing."""
-    if name == door.DEMO and step is None:
-        raise click.UsageError(f"{name} needs a step: {', '.join(STEPS)}, or all.")
+    steps = door.MAKERS.get(name)
+    if steps and step not in (*steps, "all"):
+        raise click.UsageError(f"{name} needs a step: {', '.join(steps)}, or all.")
     takes = {*door.takes(name), "name", "as_json"}
     for parameter in ctx.command.params:
         given = ctx.get_parameter_source(parameter.name or "") == ParameterSource.COMMANDLINE

@@ -159,7 +159,7 @@ def test_the_figure_shows_the_counts():
 def quick(monkeypatch, model):
     """The session's model, few sampler steps and rounds, and no processes of their own; counts what is measured."""
     monkeypatch.setattr(bench.Bench, "model", property(lambda self: model))
-    monkeypatch.setattr(readings, "STEPS", 2)
+    monkeypatch.setattr(model, "steps", 2)  # of both ways
     monkeypatch.setattr(readings, "ROUNDS", 1)
     monkeypatch.setattr(readings, "peak", lambda *_: Peak(3.0, 1.0, 2.0))
     measured = []

@@ -23,7 +23,7 @@ from .inversion import DecoderInversion
 from .marks.keyring import plain_noise
 from .models import Model
 from .pictures import images
-from .settings import GUIDANCE, STEPS
+from .settings import STEPS
 
 Pictures = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -39,8 +39,8 @@ def edit(
     prompts: Sequence[str] | str,
     seed: int,
     plan: DecoderInversion = inversion.METHODS[inversion.DEFAULT],
-    steps: int = STEPS,
-    guidance: float = GUIDANCE,
+    steps: int | None = None,
+    guidance: float | None = None,
     paste: bool = False,
 ) -> Pictures:
     """Fill the masked part of pictures uint8 ``[B, H, W, 3]`` with what the prompts say; the same form.
@@ -51,6 +51,9 @@ def edit(
     """
     prompts = [prompts] * len(pictures) if isinstance(prompts, str) else prompts
     check(model, pictures, mask, prompts)
+    steps, guidance = writing.own(model, steps, guidance)
+    if steps < 2:
+        raise InputError(f"Editing leads through several steps of the sampler; the model {model.name} takes {steps}.")
     z = inversion.invert_decoder(model, torch.from_numpy(images.to_float(pictures)), plan).value
     if not torch.isfinite(z).all():
         raise InputError(

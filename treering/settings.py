@@ -30,7 +30,7 @@ AUTO = "auto"
 """In place of a number type: the one that the machine does fastest, if the model is as good in it."""
 
 STEPS, GUIDANCE = 20, 3.0
-"""Sampler steps and guidance of embedding."""
+"""Sampler steps and guidance of embedding, of all models but those that were distilled to few steps."""
 
 FPR = 1e-6
 """False-positive rate up to which a mark is named."""
@@ -72,10 +72,10 @@ class Networks:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How pictures are made."""
+    """How pictures are made; None: as the model's are made."""
 
-    steps: int = STEPS
-    guidance: float = GUIDANCE
+    steps: int | None = None
+    guidance: float | None = None
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ def embed(
     key: int | None,
     prompts: Sequence[str] | str,
     seed: int | None = None,
-    steps: int = STEPS,
-    guidance: float = GUIDANCE,
+    steps: int | None = None,
+    guidance: float | None = None,
     nonce: int | None = None,
     size: tuple[int, int] | None = None,
 ) -> NDArray[np.uint8]:
@@ -34,7 +34,8 @@ def embed(
     Picture i depends on ``seed + i`` and its prompt alone, not on the others.  Without a seed the
     operating system gives one: pictures of one seed and key begin from the same noise.  ``nonce``: which mark of the
     class; None draws one for each picture, at random, from its seed (:func:`draw_marks` tells which).  ``size``:
-    height and width, one of the keyring's sizes (None: its first).
+    height and width, one of the keyring's sizes (None: its first).  ``steps`` and ``guidance``: None for the model's
+    own (:func:`own`).
     """
     keyring.check_fits(model, size)
     prompts = [prompts] if isinstance(prompts, str) else prompts
@@ -49,19 +50,34 @@ def embed(
 
 
 def generate(
-    model: Model, noise: Tensor, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE
+    model: Model,
+    noise: Tensor,
+    prompts: Sequence[str],
+    steps: int | None = None,
+    guidance: float | None = None,
 ) -> NDArray[np.uint8]:
     """Noise ``[B, C, h, w]`` to pictures uint8 ``[B, H, W, 3]``."""
     return pictures(model, latents(model, noise, prompts, steps, guidance))
 
 
 def latents(
-    model: Model, noise: Tensor, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE
+    model: Model,
+    noise: Tensor,
+    prompts: Sequence[str],
+    steps: int | None = None,
+    guidance: float | None = None,
 ) -> Tensor:
     """Noise to latents, both ``[B, C, h, w]``, by the model's sampler."""
     if len(prompts) != len(noise):
         raise InputError(f"There are {len(prompts)} prompts for {len(noise)} pictures.")
+    steps, guidance = own(model, steps, guidance)
     return model.sample(noise, prompts, steps=steps, guidance=guidance)
+
+
+def own(model: Model, steps: int | None, guidance: float | None) -> tuple[int, float]:
+    """Sampler steps and guidance, the model's own where they are left to it."""
+    its_steps, its_guidance = getattr(model, "steps", STEPS), getattr(model, "guidance", GUIDANCE)
+    return its_steps if steps is None else steps, its_guidance if guidance is None else guidance
 
 
 def pictures(model: Model, latent: Tensor) -> NDArray[np.uint8]:

@@ -118,7 +118,8 @@ class PipelineModel:
         Of the folder, if it came from one.
         """
         if not self._fingerprint and self._folder is not None:
-            self._fingerprint = fingerprint.of_files(self._folder, tuple(self.caller.pipe.components))
+            parts = {part: self._folder / part for part in self.caller.pipe.components}
+            self._fingerprint = fingerprint.of_files(parts)
         elif not self._fingerprint:
             networks = modules(self.caller.pipe).values()
             self._fingerprint = fingerprint.of_parameters(networks, self.caller.pipe.scheduler)

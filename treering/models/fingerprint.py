@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 
+def of_files(places: Mapping[str, Path], sampler: str = "") -> str:
+    """Fingerprint of the folders of a pipeline's parts: all weights, and every setting but the libraries' versions.
 
-def of_files(folder: Path, parts: Sequence[str] = PARTS) -> str:
-    """Fingerprint of a pipeline folder's parts: all weights, and every setting but the libraries' versions."""
-    digest = hashlib.sha256()
-    for path in sorted(path for part in parts for path in (folder / part).glob("*") if path.is_file()):
+    ``sampler``: what else tells it from another model of the same parts.
+    """
+    digest = hashlib.sha256(sampler.encode())
+    for path in (path for part in sorted(places) for path in sorted(places[part].glob("*")) if path.is_file()):
         if path.suffix == ".safetensors":
             with path.open("rb") as file:
                 digest.update(_digest(file))

@@ -23,6 +23,7 @@ from .builtin import BuiltIn
 from .hub import fetch, quiet
 from .pipeline import DTYPES, LatentModel
 from .protocol import Model
+from .rectified import PIPELINE, RectifiedFlowModel
 from .sentences import first_line, printable
 from .shipped import BUILT_IN, DEFAULT
 from .twin import twin
@@ -151,19 +152,21 @@ def _from_folder(name: str, folder: Path, built_in: BuiltIn | None, dtype: torch
         return folders.load(folder, index, dtype), name, folder
     classes = {part: trust.component(index, part, kind) for part, (kind, _) in KNOWN.items()}
     scheduler = trust.component(index, "scheduler", "scheduler")
-    places = {part: trust.check_files(folder, part) for part in CONFIGS}
+    shared = built_in.shared if built_in else {}
+    places = {part: trust.check_files(shared.get(part, folder), part) for part in CONFIGS}
     trust.check_beside(folder)
     configs = {part: trust.read_config(places[part] / file) for part, file in CONFIGS.items()}
     bounds.check(configs)
     folders.check_weights({part: (KNOWN[part][0], kind) for part, kind in classes.items()}, places, configs)
-    return LatentModel(
+    kind = RectifiedFlowModel if index["_class_name"] == PIPELINE else LatentModel
+    return kind(
         name,
         folders.network(classes["vae"], places["vae"], low_cpu_mem_usage=False),
         folders.network(classes["unet"], places["unet"], low_cpu_mem_usage=False),
         folders.network(classes["text_encoder"], places["text_encoder"]),
         _tokenizer(classes["tokenizer"], places["tokenizer"], configs["text_encoder"]),
         scheduler.from_pretrained(places["scheduler"], local_files_only=True),
-        folder,
+        places,
         built_in.captions if built_in else None,
         built_in.offset if built_in else (0.0, 0.0),
     )

@@ -6,7 +6,7 @@ How many pictures go through a network together is decided in :mod:`treering.mod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -36,7 +36,14 @@ class LatentModel:
     ``shape``: latent ``(C, h, w)``.  ``image_size``: ``(height, width)`` in pixels.  ``captions``: a random prompt of
     the model's own world for a seed, if it came with such.  ``tf32``: whether a GPU may round float32 to TF32.
     ``chosen``: the number type, where it was left to the machine.
+    ``steps``, ``guidance``: how its pictures are made unless told otherwise.  ``few_steps``: the sampler steps that it
+    was distilled to, which are all that a reading takes; None of models of many.
     """
+
+    steps: int = settings.STEPS
+    guidance: float = settings.GUIDANCE
+    few_steps: int | None = None
+    _kind = ""
 
     def __init__(
         self,
@@ -46,11 +53,11 @@ class LatentModel:
         text_encoder: Any,
         tokenizer: Any,
         scheduler: Any,
-        folder: Path | None = None,
+        places: Mapping[str, Path] | None = None,
         captions: Callable[[int], str] | None = None,
         offset: tuple[float, float] = (0.0, 0.0),
     ) -> None:
-        self.name, self._folder, self.captions, self.tf32 = name, folder, captions, False
+        self.name, self._places, self.captions, self.tf32 = name, places, captions, False
         self.chosen: str | None = None
         self.offset = offset
         self.vae, self.unet, self.text_encoder = vae, unet, text_encoder
@@ -84,10 +91,10 @@ class LatentModel:
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change with the weights, their configuration or the scheduler.
 
-        Read from the pipeline's folder, if it came from one, when it is first asked for.
+        Read from the parts' folders, if they came from such, when it is first asked for.
         """
-        if self._folder is not None:
-            return fingerprint.of_files(self._folder)
+        if self._places is not None:
+            return fingerprint.of_files(self._places, self._kind)
         return fingerprint.of_parameters((self.vae, self.unet, self.text_encoder), self._scheduler)
 
     def to(self, device: str = "cpu", dtype: str = "float32") -> LatentModel:

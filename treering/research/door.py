@@ -14,21 +14,25 @@ from typing import Any
 from ..errors import InputError
 from ..settings import Networks
 from .demo.steps import STEPS
+from .demo_flow.steps import STEPS as FLOW_STEPS
 from .experiments import CHOOSING, SUMMARIES
 from .studies import STUDIES
 
 DEMO = "demo"
-"""The name under which the demo model is made, step by step."""
+"""The model that is made from nothing."""
+
+MAKERS: dict[str, tuple[str, ...]] = {DEMO: STEPS, "demo-flow": FLOW_STEPS}
+"""Names under which the models that ship with the package are made, and their steps."""
 
 NAMES = {
     **SUMMARIES,
     **{name: text for name, (_, text) in STUDIES.items()},
-    DEMO: f"make the demo model, a step at a time: {', '.join(STEPS)}, or all",
+    **{name: f"make that model, a step at a time: {', '.join(steps)}, or all" for name, steps in MAKERS.items()},
 }
 """Everything that can be asked for, and the line that tells what it is."""
 
-RESULTS, WORK = Path("treering-results"), Path("work", "demo")
-"""Where results go, and the demo's pictures and checkpoints, unless another folder is named."""
+RESULTS, WORK = Path("treering-results"), Path("work")
+"""Where results go, and, in a folder of the model's name, what a model is made from, unless another folder is named."""
 
 SCENES = 6000
 """Training pictures of the demo."""
@@ -53,8 +57,8 @@ class Request:
     """What is asked for: a name of :data:`NAMES`, and what is not left to it (None).
 
     ``count``: pictures, or scenes of the demo.  ``iterations`` and ``seed``: of an experiment.  ``step`` and ``work``:
-    of the demo's training.  ``attacks`` and ``methods``: of the experiment that lets them be chosen.  ``output``:
-    folder of the results, or of the demo's pipeline.
+    of a model that is made.  ``attacks`` and ``methods``: of the experiment that lets them be chosen.  ``output``:
+    folder of the results, or of the model's pipeline.
     """
 
     name: str
@@ -64,16 +68,18 @@ class Request:
     seed: int = 0
     networks: Networks = field(default_factory=Networks)
     output: Path | None = None
-    work: Path = WORK
+    work: Path | None = None
     attacks: str | None = None
     methods: str | None = None
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
             raise InputError(f"There is no experiment {self.name!r}: use one of {', '.join(NAMES)}.")
-        if (self.name == DEMO) != (self.step is not None):
-            steps = ", ".join((*STEPS, "all"))
-            raise InputError(f"{DEMO} needs a step ({steps})." if self.name == DEMO else f"{self.name} has no steps.")
+        steps = MAKERS.get(self.name)
+        if steps is None and self.step is not None:
+            raise InputError(f"{self.name} has no steps.")
+        if steps is not None and self.step not in (*steps, "all"):
+            raise InputError(f"{self.name} needs a step ({', '.join((*steps, 'all'))}).")
 
 
 @dataclass(frozen=True)
@@ -95,8 +101,8 @@ class Listener:
 
 def takes(name: str) -> set[str]:
     """Which settings a name has: fields of :class:`Request`, and those of :class:`~treering.settings.Networks`."""
-    if name == DEMO:
-        return {"step", "count", "output", "work"}
+    if name in MAKERS:
+        return {"step", "output", "work"} | ({"count"} if name == DEMO else set[str]())
     if name in SUMMARIES:
         chosen = {"attacks", "methods"} if name == CHOOSING else set[str]()
         return {"count", "iterations", "seed", "output", *chosen, *_MODEL}
@@ -106,15 +112,21 @@ def takes(name: str) -> set[str]:
 def run(request: Request, listener: Listener | None = None) -> Result:
     """Do what is asked for; raises the errors of the library."""
     listener = listener or Listener()
-    if request.name == DEMO:
-        return _train(request)
+    if request.name in MAKERS:
+        return _make(request)
     return (_experiment if request.name in SUMMARIES else _study)(request, listener)
 
 
-def _train(request: Request) -> Result:
-    from .demo.steps import make
+def _make(request: Request) -> Result:
+    step, work = request.step or "all", request.work or WORK / request.name
+    if request.name == DEMO:
+        from .demo.steps import make
 
-    make(request.step or "all", request.work, request.output, request.count or SCENES)
+        make(step, work, request.output, request.count or SCENES)
+    else:
+        from .demo_flow.steps import make as make_flow
+
+        make_flow(step, work, request.output)
     return Result()
 
 

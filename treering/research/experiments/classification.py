@@ -148,13 +148,36 @@ def _main_table(rows: Sequence[Row]) -> str:
         table += _correct(rows, prompt)
         spent = [_seconds(_paper(rows, name, prompt), "seconds") for name in METHODS]
         table.append([prompt, "time per picture, s", *spent])
+    steps, guidance = _sampler(rows)
     head = (
         f"**Which of three keys? The paper's watermark, {_count(rows)} pictures.** In brackets the share and its 95 % "
-        f"interval; times are median / mean over the pictures; {STEPS} sampler steps each way. The classical test "
-        f"answers only at p <= {_FPR}. Known: read with the picture's prompt and guidance ({GUIDANCE:g}), as the paper "
+        f"interval; times are median / mean over the pictures; sampler steps each way: {steps}. The classical test "
+        f"answers only at p <= {_FPR}. Known: read with the picture's prompt and guidance ({guidance:g}), as the paper "
         "does. Every picture has a prompt of its own, and the keys take turns."
     )
-    return f"{head}\n\n{_shortened(rows)}\n\n{report.markdown_table(('prompt', '', *METHODS), table)}"
+    return f"{head}{_solved(rows)}\n\n{_shortened(rows)}\n\n{report.markdown_table(('prompt', '', *METHODS), table)}"
+
+
+def _sampler(rows: Sequence[Row]) -> tuple[int, float]:
+    """Steps and guidance, which rows of earlier runs do not tell."""
+    row = select(rows, kind=READING)[0]
+    return int(number(row, "sampler_steps")) if "sampler_steps" in row else STEPS, (
+        number(row, "guidance") if "guidance" in row else GUIDANCE
+    )
+
+
+def _solved(rows: Sequence[Row]) -> str:
+    """How often the sampler's steps were solved, where they are not taken backwards as they stand."""
+    found = [row for row in select(rows, kind=READING) if "solved" in row]
+    if not found:
+        return ""
+    parts = []
+    for prompt in PROMPTS:
+        these = select(found, prompt=prompt)
+        residual = median(column(these, "residual"))
+        solved = sum(bool(row["solved"]) for row in these)
+        parts.append(f"{prompt}: {solved} of {len(these)}, median residual {residual:.2g}")
+    return f" The sampler's step was solved, prompt {'; '.join(parts)}; not solved, its best iterate is read."
 
 
 def _shortened(rows: Sequence[Row]) -> str:

@@ -94,7 +94,7 @@ def _picture(bench: Bench, i: int) -> Iterator[Row]:
 
 def _measure(bench: Bench, i: int, name: str, drawn: Drawn, plan: DecoderInversion) -> Row:
     latent, evaluations, seconds = invert(bench.model, drawn.picture, plan)
-    noise, more = noise_of(bench, latent, None)
+    found, more = noise_of(bench, latent, None)
     decoded = bench.model.decode(latent).cpu()  # [1, 3, H, W]
     again = decoded.nan_to_num(0).clamp(-1, 1).numpy()  # what is not a number is shown grey
     error = (again - images.to_float(drawn.picture[None]))[0] / 2  # in shares of full scale
@@ -105,8 +105,8 @@ def _measure(bench: Bench, i: int, name: str, drawn: Drawn, plan: DecoderInversi
         "psnr_db": psnr if bool(decoded.isfinite().all()) else None,
         "decoder_seconds": seconds,
         "seconds": seconds + more,
-        **closed_sets(paper_keyring(bench), noise),
-        "files": _save(bench, i, name, images.to_bytes(again)[0], noise, np.abs(error).mean(0)),
+        **closed_sets(paper_keyring(bench), found.value),
+        "files": _save(bench, i, name, images.to_bytes(again)[0], found.value, np.abs(error).mean(0)),
     }
 
 

@@ -23,8 +23,8 @@ from ...marks.patterns import Pattern
 from ...models import LatentModel
 from ...pictures import images
 from ...reading import Detector
-from ...settings import FPR, GUIDANCE, STEPS
-from ...types import Match
+from ...settings import FPR
+from ...types import Match, Solution, Status
 from .bench import Bench, Drawn, Settings
 from .peak import peak
 from .rows import Row, number
@@ -78,12 +78,15 @@ def invert(model: LatentModel, picture: NDArray[np.uint8], plan: DecoderInversio
     return solution.value, int(solution.evaluations[0]), seconds
 
 
-def noise_of(bench: Bench, latent: Tensor, words: str | None) -> tuple[Tensor, float]:
-    """Noise ``[1, C, h, w]`` of a latent, and seconds; ``words``: the prompt, if it is known."""
-    detector = Detector(
-        bench.model, bench.keyring, prompt=words or "", guidance=1.0 if words is None else GUIDANCE, steps=STEPS
-    )
-    return timed(bench.model, lambda: detector.noise(latent))
+def noise_of(bench: Bench, latent: Tensor, words: str | None) -> tuple[Solution, float]:
+    """Noise ``[1, C, h, w]`` of a latent, in the model's own steps, and seconds; ``words``: the prompt, if known.
+
+    Few steps are solved as far as a reading solves them.
+    """
+    steps, guidance = bench.model.steps, 1.0 if words is None else bench.model.guidance
+    named = None if bench.model.few_steps else steps
+    detector = Detector(bench.model, bench.keyring, prompt=words or "", guidance=guidance, steps=named)
+    return timed(bench.model, lambda: detector.tools.back(latent, named or bench.keyring.steps))
 
 
 def verdicts(bench: Bench, noise: Tensor, mark: str) -> Row:
@@ -166,7 +169,14 @@ def _readings(bench: Bench, i: int, mark: str, drawn: Drawn, methods: dict[str, 
     for name, plan in methods.items():
         latent, evaluations, seconds = invert(bench.model, drawn.picture, plan)
         for prompt in PROMPTS:
-            noise, more = noise_of(bench, latent, drawn.prompt if prompt == KNOWN else None)
+            found, more = noise_of(bench, latent, drawn.prompt if prompt == KNOWN else None)
             spent: Row = {"decoder_seconds": seconds, "seconds": seconds + more}
             how: Row = {"method": name, "prompt": prompt, "evaluations": evaluations}
-            yield {**head, **how, **spent, **verdicts(bench, noise, mark)}
+            yield {**head, **how, **spent, **verdicts(bench, found.value, mark), **_sampler(bench, found)}
+
+
+def _sampler(bench: Bench, found: Solution) -> Row:
+    """How the noise was recovered: steps, guidance of a known prompt, and of solved steps what became of them."""
+    residual = float(found.residual[0])
+    solved = {} if math.isnan(residual) else {"solved": found.status[0] is Status.CONVERGED, "residual": residual}
+    return {"sampler_steps": bench.model.steps, "guidance": bench.model.guidance, **solved}

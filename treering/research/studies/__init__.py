@@ -37,6 +37,7 @@ STUDIES = {
     "anysize": (6, "one key in pictures of several sizes, read as made and resized; rings that a size bears"),
     "paths": (9, "Stable Diffusion's own way against the pipeline called by itself: seconds, in pairs"),
     "pipelines": (1, "seconds and memory at the shapes of SD 1.5 to FLUX.1, with random weights, on a GPU"),
+    "onestep": (12, "a model of one step: what decides its reading, latent, prompt or how far the step is solved"),
     "samplers": (6, "which samplers keep a mark, and which a watermarked pipeline refuses"),
     "clips": (4, "clips: how a mark is written over frames, and what codecs, lost frames and cuts leave of it"),
     "chunks": (4, "decoder inversion of a clip in chunks: memory by the number of frames, beside gradients"),

@@ -127,7 +127,7 @@ class Reader:
 
     def __init__(self, model: LatentModel, lattice: Lattice) -> None:
         self.model, self.lattice = model, lattice
-        self.schedule, self.f = probe(model.scheduler(), STEPS), model.denoiser([""])
+        self.schedule, self.f = probe(model.scheduler(), model.few_steps or STEPS), model.denoiser([""])
         self.seconds: dict[str, float] = {}
         self.offset = (0.0, 0.0)
 
