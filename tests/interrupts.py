@@ -23,7 +23,7 @@ from test_faults import SIZE, Model
 from treering import batch, report  # noqa: F401 (loaded before the forks)
 from treering.marks import keyring  # noqa: F401
 from treering.marks.keyring import Keyring
-from treering_cli import embed, options, verify
+from treering_cli import embed, options, work
 from treering_cli.main import main
 
 
@@ -38,10 +38,10 @@ class Slow(Formula):
 def stand_in() -> None:
     def make(one: embed.Picture) -> object:
         time.sleep(0.005)
-        return np.random.default_rng(one.seed).integers(0, 256, (*SIZE, 3), np.uint8)
+        return np.random.default_rng(one.seed).integers(0, 256, (*SIZE, 3), np.uint8), None
 
     options.ModelChoice.load = lambda *_: Model()
-    verify.detector = lambda *_: Slow()
+    work.detector = lambda *_: Slow()
     embed._marked = lambda *_: make
 
 

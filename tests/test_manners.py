@@ -77,7 +77,7 @@ ONE_LINE: dict[str, Callable[[str], object]] = {
     "tell": console.tell,
     "failure": lambda text: console.Failure(text).show(),
     "no answer": lambda text: console.NoAnswer(text).show(),
-    "embed": lambda text: embed._print({"file": text, "prompt": text, "seconds": 1.0}, as_json=False),
+    "embed": lambda text: embed._print({"file": text, "prompt": text, "seconds": 1.0}, None, as_json=False),
     "emit": lambda text: console.emit({text: [text, {"a": text}]}),
     "edit": lambda text: edit._print(edited(text), as_json=False),
     "edit, JSON": lambda text: edit._print(edited(text), as_json=True),

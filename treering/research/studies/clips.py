@@ -40,8 +40,8 @@ SPEEDS = (1 / 2, 2 / 3, 3 / 4, 4 / 5, 1.0, 5 / 4, 4 / 3, 3 / 2, 2.0)
 """Speeds that are tried where every frame has a mark of its own."""
 
 
-def clips(model: LatentModel, _: Keyring, output: Path, count: int, note: Note) -> str:
-    """Both tables."""
+def clips(model: LatentModel, keyring: Keyring, output: Path, count: int, note: Note) -> str:
+    """Both tables; each has keyrings of its own for one frame, whatever ``keyring`` is."""
     keyring = Keyring.for_model(model).with_secret(SECRET)
     first = schemes(model, keyring, output, max(1, count // 2), note)
     return f"{first}\n{survival(model, keyring, output, count, note)}"
