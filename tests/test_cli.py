@@ -123,7 +123,7 @@ def names(command: click.Command, parameter: click.Parameter) -> list[str]:
 
 def test_help_shows_defaults(run: Run) -> None:
     text = " ".join(run("embed", "--help").output.split())
-    assert "Sampler steps. [default: 20; 1<=x<=1000]" in text
+    assert "Sampler steps. [default: (20, or the model's own few); 1<=x<=1000]" in text
     assert "[default: (random)]" in text
 
 

@@ -3,7 +3,7 @@
 Most tests have a stand-in for the model behind the real server, on the loopback, with a real client.
 """
 
-from __future__ import annotations
+from __future__ import contextlib
 
 import http.client
 import json
@@ -237,13 +237,15 @@ def test_a_bug_is_not_told_and_ends_nothing(plain: Client, caplog: pytest.LogCap
 def test_too_many_bytes_and_pixels() -> None:
     with running(limits=serve.Limits(size=5000, pixels=2000, seconds=20)) as (client, service, _):
         assert client.detect(b"x" * 6000)[0] == 413
-        connection = socket.create_connection(("127.0.0.1", client.port), timeout=20)
-        head = f"POST /v1/detect HTTP/1.1\r\nHost: localhost:{client.port}\r\nContent-Type: image/png\r\n"
-        connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + b"400\r\n" + b"x" * 1024 + b"\r\n")
-        for _ in range(8):  # without saying how many there will be
-            connection.sendall(b"400\r\n" + b"x" * 1024 + b"\r\n")
-        assert b" 413 " in connection.recv(100)
-        connection.close()
+        with socket.create_connection(("127.0.0.1", client.port), timeout=20) as connection:
+            head = f"POST /v1/detect HTTP/1.1\r\nHost: localhost:{client.port}\r\nContent-Type: image/png\r\n"
+            connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+            answer = b"cut off"
+            with contextlib.suppress(ConnectionError):  # it need not listen to the end, and may hang up while we talk
+                for _ in range(9):  # without saying how many there will be
+                    connection.sendall(b"400\r\n" + b"x" * 1024 + b"\r\n")
+                answer = connection.recv(100)
+            assert answer == b"cut off" or b" 413 " in answer
         assert "2000 pixels" in client.detect(png(1, (50, 50)))[1]["results"][0]["error"]
         assert service.begun == 0
 

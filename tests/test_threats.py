@@ -67,7 +67,9 @@ def test_pages_come_from_their_numbers_alone(kind: str) -> None:
 
 
 def test_the_pages_that_ship_fit_their_model() -> None:
-    for model in BUILT_IN.values():
+    having = [model for model in BUILT_IN.values() if model.pages]
+    assert having
+    for model in having:
         noises = flocks.stored(model.pages)
         assert noises.shape == (flocks.EACH * len(pages.KINDS), *model.settings["shape"])
         assert np.isfinite(noises).all()
