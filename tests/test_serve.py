@@ -3,8 +3,9 @@
 Most tests have a stand-in for the model behind the real server, on the loopback, with a real client.
 """
 
-from __future__ import contextlib
+from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import logging
