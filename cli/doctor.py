@@ -26,6 +26,13 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "plots": (("matplotlib",), "figures and confusion matrices as pictures"),
     "evidence": (("cryptography",), "signed answers that others can check"),
     "c2pa": (("c2pa", "cryptography"), "signed answers as Content Credentials in pictures"),
+    "video": (("av",), "clips in video files"),
+    "serve": (("starlette", "uvicorn", "prometheus_client", "python_multipart"), "a page and an API"),
+    "s3": (("s3fs",), "pictures in buckets, s3://"),
+    "gcs": (("gcsfs",), "pictures in buckets, gs://"),
+    "https": (("aiohttp",), "pictures at https:// addresses"),
+    "parquet": (("pyarrow",), "lists of pictures in Parquet files"),
+    "ray": (("ray",), "verify on a cluster"),
 }
 """Optional packages by the extra that brings them, and what they are for."""
 
