@@ -147,12 +147,12 @@ def test_what_ships_is_small_and_shares_the_rest() -> None:
 
 
 def test_it_draws_in_one_step_what_its_prompt_says(flow: RectifiedFlowModel, model: object) -> None:
-    assert (flow.steps, flow.guidance, flow.captions, flow.vae.config) == (
-        1,
-        1.0,
-        model.captions,
-        model.vae.config,
+    assert (flow.steps, flow.guidance, flow.captions) == (1, 1.0, model.captions)
+    ours, theirs = (
+        {name: value for name, value in dict(one.vae.config).items() if not name.startswith("_")}
+        for one in (flow, model)
     )
+    assert ours == theirs  # but for where they were read, which some versions write down
     day, night = (quality.draw(flow, [text], range(1)) for text in ("mountains by day", "mountains at night, stars"))
     assert day.mean() > 1.5 * night.mean()
     assert day.std() > 10
