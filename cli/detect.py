@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -194,7 +195,8 @@ class _Reader:
         if self.evidence and isinstance(source, bytes):
             return self.evidence.write(self.detector, picture, source, Path(name))
         if self.pages:
-            return self.pages(picture.pixels, picture.notes, self.several)
+            page = self.pages(picture.pixels, picture.notes, self.several)
+            return replace(page, whole=page.whole.unless(picture.too_small))
         return self.detect(picture.pixels[None], [picture.notes])[0].unless(picture.too_small)
 
     def _is_clip(self, path: Path) -> bool:

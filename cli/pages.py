@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from treering.text import LEAST, p_text
 from treering.types import PARTS
-
-from .console import p_text
 
 if TYPE_CHECKING:
     from treering.reading.pages import Mark, Page
     from treering.types import Detection
 
     Result = Detection | Page
-
-LEAST = -38
-"""log10 of the least p-value that is printed: a secret of 128 bits has no more to give."""
 
 
 def answer(result: Result) -> str:

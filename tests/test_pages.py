@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from treering import models
+from treering import images, models
 from treering.marks.keyring import Keyring
 from treering.pictures.boxes import boxes
 from treering.pictures.edges import area, common, shared
@@ -172,3 +172,13 @@ def test_detect_tells_every_mark(model, keyring, grid, few, tmp_path, monkeypatc
     first, *marks = result.stdout.splitlines()
     assert "parts     3 marks in 75% of the picture; no mark was found in the rest." in first
     assert len(marks) == 3 and all("of the picture" in line and "pixels at" in line for line in marks)
+
+
+def test_a_picture_that_is_too_small_is_never_none(model, keyring, tmp_path, monkeypatch):
+    monkeypatch.setattr("treering.models.load", lambda *_: model)
+    keyring.save(tmp_path / "k.json")
+    images.write(np.random.default_rng(0).integers(0, 256, (6, 6, 3), np.uint8), tmp_path / "tiny.png")
+    words = ["detect", str(tmp_path / "tiny.png"), "--keyring", str(tmp_path / "k.json"), "--effort", "fast", "--json"]
+    for more in ([], ["--several"]):
+        told = json.loads(CliRunner().invoke(main, [*words, *more]).stdout)
+        assert told["answer"] == "not assessable" and "pixels" in told["reason"]

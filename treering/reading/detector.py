@@ -227,7 +227,7 @@ class Detector:
         match = found.by_class.finding.match or Match(0, 0.0, 0.0, 0.0)
         return Detection(
             key=match.key if answer is Answer.KEY else None,
-            p_value=_p(found.log10_class),
+            p_value=bounded(found.log10_class),
             log10_p=found.log10_class,
             answer=answer,
             best_key=match.key,
@@ -241,7 +241,7 @@ class Detector:
             seconds=seconds,
             reason=why,
             notes=(*notes, *_said(self.model, self.keyring)),
-            p_keyring=_p(found.log10_keyring),
+            p_keyring=bounded(found.log10_keyring),
             log10_p_keyring=found.log10_keyring,
             effort=self.settings.way,
             stage=decided.stage,
@@ -271,7 +271,7 @@ def _inversion(settings: Settings) -> DecoderInversion:
     return inversion.method(settings.method or METHOD).with_budget(settings.iterations)
 
 
-def _p(log10_p: float) -> float:
+def bounded(log10_p: float) -> float:
     """A bound that holds: a secret has no more to give than :data:`LEAST`, whatever the strength of the evidence."""
     return max(float(10.0**log10_p), LEAST) if math.isfinite(log10_p) else 1.0
 

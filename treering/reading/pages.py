@@ -28,7 +28,7 @@ from ..pictures.placed import Window
 from ..settings import EFFORT
 from ..types import PARTS, Answer, Detection
 from .assessable import FLAT
-from .detector import LEAST, Detector
+from .detector import Detector, bounded
 from .near import Near, Sought
 from .stages import Given, Stage
 from .tools import ENCODER
@@ -111,9 +111,9 @@ class Page:
             key=mark.key,
             nonce=mark.nonce,
             log10_p=mark.log10_p,
-            p_value=_p(mark.log10_p),
+            p_value=bounded(mark.log10_p),
             log10_p_keyring=mark.log10_p_keyring,
-            p_keyring=_p(mark.log10_p_keyring),
+            p_keyring=bounded(mark.log10_p_keyring),
             stage=mark.stage,
             reason=None,
             seconds=self.seconds,
@@ -237,18 +237,16 @@ def _lower(found: Detection, weight: float) -> Detection:
     less = -math.log10(weight)
     levels = (min(0.0, level + less) for level in (found.log10_p, found.log10_p_keyring))
     by_class, by_keyring = levels
-    return replace(found, log10_p=by_class, p_value=_p(by_class), log10_p_keyring=by_keyring, p_keyring=_p(by_keyring))
-
-
-def _p(log10_p: float) -> float:
-    return max(float(10.0**log10_p), LEAST)
+    return replace(
+        found, log10_p=by_class, p_value=bounded(by_class), log10_p_keyring=by_keyring, p_keyring=bounded(by_keyring)
+    )
 
 
 def _mark(found: Detection, box: Box, pixels: NDArray[np.uint8]) -> Mark:
     level = found.log10_p if found.answer is Answer.KEY else found.log10_p_keyring
     share = round(area(box) / (pixels.shape[0] * pixels.shape[1]), 4)
     return Mark(
-        found.answer, found.key, found.nonce, _p(level), found.log10_p, found.log10_p_keyring, box, share,
+        found.answer, found.key, found.nonce, bounded(level), found.log10_p, found.log10_p_keyring, box, share,
         found.stage, found.pose,
     )  # fmt: skip
 

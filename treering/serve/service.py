@@ -76,7 +76,10 @@ class Service:
             return [self.embed(task) for task in tasks]
         pixels = np.stack([task.picture.pixels for task in tasks])  # [B, H, W, 3]
         found = self.detector(pixels, [task.picture.notes for task in tasks])
-        return [self._shown(task, detection) for task, detection in zip(tasks, found, strict=True)]
+        return [
+            self._shown(task, detection.unless(task.picture.too_small))
+            for task, detection in zip(tasks, found, strict=True)
+        ]
 
     def embed(self, task: Embed) -> bytes:
         """A PNG file."""
