@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -46,8 +47,31 @@ class Browser:
         self.command("Emulation.setEmulatedMedia", media="", features=[mode])
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.command("Emulation.setDeviceMetricsOverride", **metrics)
+        self.go("about:blank")
         self.problems(), self.requests()
-        self.driver.get(address)
+        self.go(address)
+
+    def go(self, address: str) -> None:
+        """Be at an address, its document complete: the driver may come back from ``get`` before the old one is gone."""
+        from selenium.common.exceptions import WebDriverException
+
+        with suppress(WebDriverException):  # "aborted by navigation": whether it is there is asked below
+            self.driver.get(address)
+        ended = time.monotonic() + 20
+        while not self._there(address):
+            assert time.monotonic() < ended, f"the browser never came to {address}"
+            time.sleep(0.02)
+
+    def _there(self, address: str) -> bool:
+        from selenium.common.exceptions import WebDriverException
+
+        try:
+            history = self.command("Page.getNavigationHistory")
+            document = self.command("DOM.getDocument", depth=1)["root"]
+            here = history["entries"][history["currentIndex"]]["url"]
+            return here == document["documentURL"] == address and "</body>" in self.driver.page_source
+        except WebDriverException:  # between two documents
+            return False
 
     def command(self, name: str, **values: Any) -> Any:
         """One of the developer tools' protocol."""

@@ -170,7 +170,8 @@ def test_on_paper_there_are_rows_and_no_controls(browser: Browser, address: str)
 def test_without_a_script_the_numbers_are_there(browser: Browser, address: str) -> None:
     browser.command("Emulation.setScriptExecutionDisabled", value=True)
     try:
-        browser.driver.get(address)
+        browser.go("about:blank")
+        browser.go(address)
         source = browser.driver.page_source
     finally:
         browser.command("Emulation.setScriptExecutionDisabled", value=False)
