@@ -86,6 +86,7 @@ class Trimmed:
     steps: int
     glance: Glance | None = None
     placed: bool = True
+    last: int = 0
 
     def run(self, reading: Reading, tools: Tools) -> Finding | None:
         """Read every box."""
@@ -126,9 +127,10 @@ class Posed:
     ``keep``: how many are undone.  ``most``: classes that are searched one by one where the keyring has no
     synchronisation part.  ``smallest``, ``largest``: see :func:`treering.reading.lattice.wide`.  ``climb``: whether the
     neighbours of the pose are tried in pixels too.  ``small``: windows of less than this share of a side are searched
-    in the picture read at half its size, nearer to what it was when it was made; every warp belongs to one of the two.
-    ``glance``: see :class:`treering.reading.confirm.Glance`.  ``placed``: whether the class is looked for in places
-    beside the pose too.
+    in the picture read at half its size, nearer to what it was when it was made, and in four places (:data:`PHASES`);
+    every warp belongs to one of the two sizes.  ``glance``: see :class:`treering.reading.confirm.Glance`.  ``placed``:
+    whether the class is looked for in places beside the pose too.  ``last``: steps of the noise inversion in the pose
+    that the class is read in (0: as many as before).
     """
 
     name: str
@@ -142,6 +144,7 @@ class Posed:
     small: float = 0.0
     glance: Glance | None = None
     placed: bool = False
+    last: int = 0
 
     def lattice(self, tools: Tools) -> Lattice:
         """All poses that are tried."""
@@ -163,9 +166,12 @@ class Posed:
         noise = tools.noise(reading, ENCODER, self.steps)
         if not self.small:
             return search(noise, template, lattice, self.keep, frame=frame)
-        near, far = lattice.span >= self.small, tools.half(reading, self.steps)
+        near = lattice.span >= self.small
         found = search(noise, template, lattice.part(np.flatnonzero(near)), self.keep, frame=frame)
-        found += search(far, template, lattice.part(np.flatnonzero(~near)), self.keep, frame=frame)
+        far = lattice.part(np.flatnonzero(~near), share=1 / len(PHASES))
+        for phase in PHASES:
+            frame = Frame(affine(np.eye(2), np.asarray(phase)), tools.model.offset)
+            found += search(tools.half(reading, self.steps, phase), template, far, self.keep, frame=frame)
         return sorted(found, key=lambda one: one.level)[: self.keep]
 
     def _mark(self, reading: Reading, tools: Tools, mark: tuple[int, int]) -> Finding:
@@ -193,6 +199,7 @@ class Again:
     climb: bool = True
     glance: Glance | None = None
     placed: bool = False
+    last: int = 0
     frames: tuple[tuple[float, float], ...] = (*((15.0 * i, 1.0) for i in range(24)), (0.0, 0.75), (0.0, 1.5))
 
     def run(self, reading: Reading, tools: Tools) -> Finding | None:
@@ -239,6 +246,13 @@ ENOUGH = -9.0
 CENTRE = 0.8
 """Share of the pose itself, as the synchronisation part put it."""
 
+PHASES = ((0.0, 0.0), (1 / 32, 0.0), (0.0, 1 / 32), (1 / 32, 1 / 32))
+"""Places of the picture read at half its size, half a cell of a 16x16 latent apart.
+
+A quarter of the picture that was made larger has its cells again at half of its size, but where they begin is not
+known, and half a cell beside its place its noise holds next to nothing.
+"""
+
 BESIDE = tuple((y / 256, x / 256) for y in (0, -2, 2) for x in (0, -2, 2))
 """Places beside a pose, in shares of the picture as made: quarters of a cell of a 32x32 latent."""
 
@@ -250,8 +264,11 @@ def _class(reading: Reading, tools: Tools, seen: Confirmed, stage: Posed | Again
     cannot tell the place.  The pose has :data:`CENTRE` of the share of the class, every place beside it an equal part
     of the rest, which is fixed; whether they are looked at may follow from anything.
     """
-    evidence = tools.values.read(seen.noise, seen.pose.within)
-    first, level = _posed(evidence, min(seen.level, 0.0), seen.pose, tried), min(seen.level, 0.0)
+    evidence, level = tools.values.read(seen.noise, seen.pose.within), min(seen.level, 0.0)
+    steps = stage.last if stage.last and seen.pose.z >= SEEN else stage.steps
+    if steps != stage.steps:
+        evidence = tools.values.read(tools.undone(reading, tools.undo(reading, seen.pose.affine), steps))
+    first = _posed(evidence, level, seen.pose, tried)
     if not stage.placed:
         return first
     found = [_spent(first, level, CENTRE)]
@@ -261,7 +278,7 @@ def _class(reading: Reading, tools: Tools, seen: Confirmed, stage: Posed | Again
             if found[-1].log10_class <= ENOUGH:
                 break
             pose = chain(seen.pose.affine, np.column_stack([np.eye(2), place]))
-            noise = tools.undone(reading, tools.undo(reading, pose), stage.steps)
+            noise = tools.undone(reading, tools.undo(reading, pose), steps)
             beside = _posed(tools.values.read(noise), level, Candidate(pose, np.eye(2, 3), seen.pose.z, 0.0), tried)
             found.append(_spent(beside, level, (1 - CENTRE) / len(BESIDE)))
     return min(found, key=lambda one: one.log10_class)
