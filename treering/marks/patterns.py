@@ -90,7 +90,9 @@ class Pattern:
         if not _is_number(self.sync_share) or not 0 <= self.sync_share <= 1:
             raise InputError("The synchronisation share of a pattern is a number from 0 to 1.")
         if not (_is_whole(self.sync_outer) and (self.sync_outer == 0 or self.inner <= self.sync_outer <= self.outer)):
-            raise InputError("The last ring of the synchronisation part is one of the pattern's rings, or 0 for its last.")
+            raise InputError(
+                "The last ring of the synchronisation part is one of the pattern's rings, or 0 for its last."
+            )
         area = math.pi / 2 * (self.outer + 1) ** 2
         if area * (len(self.channels) + len(self.noise_channels)) > MAX_VALUES:
             raise InputError(f"A pattern has at most {MAX_VALUES} values: use fewer rings or channels.")
