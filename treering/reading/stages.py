@@ -9,7 +9,7 @@ p = 1, so that leaving it out can only make the least p over its share larger.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -228,13 +228,16 @@ def _best(
     if not found:
         return Finding(tried=tried)
     confirmer = Confirmer(tools, template, reading, stage.steps, stage.glance)
-    seen = confirmer.best(found)
-    if seen is None:
+    seen = confirmer.ranked(found)
+    if not seen:
         return Finding(tried=tried)
-    if stage.climb and seen.pose.z >= SEEN:
-        seen = confirmer.climbed(seen)
-    return _class(reading, tools, seen, stage, tried)
+    if stage.climb and seen[0].pose.z >= SEEN:
+        seen.insert(0, confirmer.climbed(seen[0]))
+    return _ranked(reading, tools, seen, stage, tried)
 
+
+RANKS = (0.7, 0.15, 0.15)
+"""Shares of the class in the poses that the synchronisation part likes best, in that order."""
 
 SURE, SEEN = 5.0, 3.5
 """z of the synchronisation part from which the class is worth looking for beside the pose; and where the class shows
@@ -253,8 +256,30 @@ A quarter of the picture that was made larger has its cells again at half of its
 known, and half a cell beside its place its noise holds next to nothing.
 """
 
-BESIDE = tuple((y / 256, x / 256) for y in (0, -2, 2) for x in (0, -2, 2))
+PLACES = tuple((y / 256, x / 256) for y in (0, -2, 2) for x in (0, -2, 2))[1:]
 """Places beside a pose, in shares of the picture as made: quarters of a cell of a 32x32 latent."""
+
+WARPS = ((0.0, 1.05), (0.0, 1 / 1.05), (2.0, 1.0), (-2.0, 1.0))
+"""Turns (degrees) and spans of the frame beside a pose: most of a step of the lattice, which the noise of a small window
+cannot tell."""
+
+
+def _ranked(
+    reading: Reading, tools: Tools, seen: Sequence[Confirmed], stage: Posed | Again, tried: int
+) -> Finding:
+    """The best class of the poses that the synchronisation part likes best.
+
+    Their order follows from the picture and that part alone, so that each rank has a share of the class, fixed before;
+    what is not looked at keeps its own.
+    """
+    best: Finding | None = None
+    for one, share in zip(seen, RANKS, strict=False):
+        if best is not None and (best.log10_class <= ENOUGH or one.pose.z < SEEN):
+            break
+        found = _spent(_class(reading, tools, one, stage, tried), min(one.level, 0.0), share)
+        best = found if best is None or found.log10_class < best.log10_class else best
+    assert best is not None
+    return best
 
 
 def _class(reading: Reading, tools: Tools, seen: Confirmed, stage: Posed | Again | Trimmed, tried: int) -> Finding:
@@ -274,14 +299,21 @@ def _class(reading: Reading, tools: Tools, seen: Confirmed, stage: Posed | Again
     found = [_spent(first, level, CENTRE)]
     moved = not np.allclose(seen.pose.affine, np.eye(2, 3))  # a picture as given lies where it was made
     if moved and seen.pose.z >= (SEEN if evidence.match.log10_p <= -1 else SURE):
-        for place in BESIDE:
+        for pose in _beside(seen.pose.affine, tools.ratio):
             if found[-1].log10_class <= ENOUGH:
                 break
-            pose = chain(seen.pose.affine, np.column_stack([np.eye(2), place]))
             noise = tools.undone(reading, tools.undo(reading, pose), steps)
             beside = _posed(tools.values.read(noise), level, Candidate(pose, np.eye(2, 3), seen.pose.z, 0.0), tried)
-            found.append(_spent(beside, level, (1 - CENTRE) / len(BESIDE)))
+            found.append(_spent(beside, level, (1 - CENTRE) / (len(WARPS) + len(PLACES))))
     return min(found, key=lambda one: one.log10_class)
+
+
+def _beside(pose: Floats, ratio: float) -> Iterator[Floats]:
+    """The poses ``[2, 3]`` beside one."""
+    for turn, span in WARPS:
+        yield linear(False, turn, span, 1.0, ratio) @ pose
+    for place in PLACES:
+        yield chain(pose, np.column_stack([np.eye(2), place]))
 
 
 def _spent(finding: Finding, log10_sync: float, share: float) -> Finding:
