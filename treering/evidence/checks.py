@@ -23,7 +23,7 @@ from ..types import Answer, Detection, Match
 from .commitment import Commitment, Revealed, experts
 from .document import Complexes, Evidence, Statement, best
 
-POSES = 1e9
+POSES = 1e10
 """Poses and shifts that an expert's p pays for: more than all stages of treering's largest plan try together, since
 nobody can see afterwards how the pose was chosen."""
 

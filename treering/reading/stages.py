@@ -73,6 +73,19 @@ class Given:
 
 
 @dataclass(frozen=True)
+class Care:
+    """What is done for the class in a pose, by log10 of the synchronisation part's corrected p there.
+
+    Up to ``likely`` it is read with more steps.  Up to ``sure`` it is looked for beside the pose, as it is where the
+    class itself shows with a log10 p of ``shows``.  Without a mark a tenth of the pictures is below -1.
+    """
+
+    likely: float = -0.05
+    sure: float = -1.0
+    shows: float = -1.3
+
+
+@dataclass(frozen=True)
 class Trimmed:
     """What is left when borders of one colour go: a page around a picture, a letterbox, a frame.
 
@@ -87,6 +100,7 @@ class Trimmed:
     glance: Glance | None = None
     placed: bool = True
     last: int = 0
+    care: Care = Care()
 
     def run(self, reading: Reading, tools: Tools) -> Finding | None:
         """Read every box."""
@@ -145,6 +159,7 @@ class Posed:
     glance: Glance | None = None
     placed: bool = False
     last: int = 0
+    care: Care = Care()
 
     def lattice(self, tools: Tools) -> Lattice:
         """All poses that are tried."""
@@ -200,6 +215,7 @@ class Again:
     glance: Glance | None = None
     placed: bool = False
     last: int = 0
+    care: Care = Care()
     frames: tuple[tuple[float, float], ...] = (*((15.0 * i, 1.0) for i in range(24)), (0.0, 0.75), (0.0, 1.5))
 
     def run(self, reading: Reading, tools: Tools) -> Finding | None:
@@ -239,9 +255,8 @@ def _best(
 RANKS = (0.7, 0.15, 0.15)
 """Shares of the class in the poses that the synchronisation part likes best, in that order."""
 
-SURE, SEEN = 5.0, 3.5
-"""z of the synchronisation part from which the class is worth looking for beside the pose; and where the class shows
-too, at a p of 0.1.  Without a mark z is about 3."""
+SEEN = 3.5
+"""z of the synchronisation part from which a pose may be the right one.  Without a mark z is about 3 in pixels."""
 
 ENOUGH = -9.0
 """log10 p of a class, corrected for what a stage tried, that no further place need be tried."""
@@ -264,9 +279,7 @@ WARPS = ((0.0, 1.05), (0.0, 1 / 1.05), (2.0, 1.0), (-2.0, 1.0))
 cannot tell."""
 
 
-def _ranked(
-    reading: Reading, tools: Tools, seen: Sequence[Confirmed], stage: Posed | Again, tried: int
-) -> Finding:
+def _ranked(reading: Reading, tools: Tools, seen: Sequence[Confirmed], stage: Posed | Again, tried: int) -> Finding:
     """The best class of the poses that the synchronisation part likes best.
 
     Their order follows from the picture and that part alone, so that each rank has a share of the class, fixed before;
@@ -290,7 +303,7 @@ def _class(reading: Reading, tools: Tools, seen: Confirmed, stage: Posed | Again
     of the rest, which is fixed; whether they are looked at may follow from anything.
     """
     evidence, level = tools.values.read(seen.noise, seen.pose.within), min(seen.level, 0.0)
-    steps = stage.last if stage.last and seen.pose.z >= SEEN else stage.steps
+    steps = stage.last if stage.last and level <= stage.care.likely and seen.pose.z >= SEEN else stage.steps
     if steps != stage.steps:
         evidence = tools.values.read(tools.undone(reading, tools.undo(reading, seen.pose.affine), steps))
     first = _posed(evidence, level, seen.pose, tried)
@@ -298,7 +311,7 @@ def _class(reading: Reading, tools: Tools, seen: Confirmed, stage: Posed | Again
         return first
     found = [_spent(first, level, CENTRE)]
     moved = not np.allclose(seen.pose.affine, np.eye(2, 3))  # a picture as given lies where it was made
-    if moved and seen.pose.z >= (SEEN if evidence.match.log10_p <= -1 else SURE):
+    if moved and seen.pose.z >= SEEN and (level <= stage.care.sure or evidence.match.log10_p <= stage.care.shows):
         for pose in _beside(seen.pose.affine, tools.ratio):
             if found[-1].log10_class <= ENOUGH:
                 break
