@@ -275,8 +275,8 @@ PLACES = tuple((y / 256, x / 256) for y in (0, -2, 2) for x in (0, -2, 2))[1:]
 """Places beside a pose, in shares of the picture as made: quarters of a cell of a 32x32 latent."""
 
 WARPS = ((0.0, 1.05), (0.0, 1 / 1.05), (2.0, 1.0), (-2.0, 1.0))
-"""Turns (degrees) and spans of the frame beside a pose: most of a step of the lattice, which the noise of a small window
-cannot tell."""
+"""Turns (degrees) and spans of the frame beside a pose: most of a step of the lattice, which the noise of a
+small window cannot tell."""
 
 
 def _ranked(reading: Reading, tools: Tools, seen: Sequence[Confirmed], stage: Posed | Again, tried: int) -> Finding:
