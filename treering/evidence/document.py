@@ -54,8 +54,7 @@ class Statement:
         ``share``: of the error budget of the stage that decided.  ``settings``: how it was read.  ``created``: when,
         as the signer says.
         """
-        if not keyring.pattern.secret:
-            raise InputError("There is no evidence for a pattern whose values are public: anybody can write it.")
+        check_secret(keyring)
         searched = Values(keyring, settings.keys)
         z = best(searched, values).z
         test = {"share": share, "tests": searched.classes, "z": z, "log10_p": detection.log10_p}
@@ -150,6 +149,12 @@ class Evidence:
     def save(self, path: Path, overwrite: bool = False) -> None:
         """Write the file; raises ``InputError``."""
         canonical.write(path, self.as_dict(), overwrite=overwrite)
+
+
+def check_secret(keyring: Keyring) -> None:
+    """Raise ``InputError`` for a keyring whose marks are no evidence."""
+    if not keyring.pattern.secret:
+        raise InputError("There is no evidence for a pattern whose values are public: anybody can write it.")
 
 
 def best(searched: Values, values: Complexes) -> Match:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,9 @@ from .search import Candidate
 
 NOTHING = 0.0
 """log10 of a p-value of 1."""
+
+Watch = Callable[[str], None]
+"""Is told what a reading does next, in a word or two: the name of a stage, or what it does inside."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Reading:
     ``calls``: how many solver calls ended how since a stage last told of them.
     ``alive``: cells that are not of one colour, ``[h, w]``.  ``done``: the stages so far.
     ``spent``: seconds before the first of them, which it is told to have taken.
+    ``watch``: is told what is done next, as it happens; nothing depends on it.
     """
 
     picture: NDArray[np.uint8]
@@ -82,6 +87,12 @@ class Reading:
     calls: Counter[str] = field(default_factory=Counter)
     done: list[Done] = field(default_factory=list)
     spent: float = 0.0
+    watch: Watch | None = None
+
+    def tell(self, what: str) -> None:
+        """What is done next, to who watches."""
+        if self.watch is not None:
+            self.watch(what)
 
     def keep(self, name: str, steps: int, noise: Tensor) -> NDArray[np.float32]:
         """Put away one recovered noise ``[C, h, w]``; numbers that are not finite count for nothing, and are told."""

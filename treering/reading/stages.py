@@ -220,6 +220,7 @@ def _best(
     tried = wide(stage.smallest, stage.largest, tools.ratio).count
     if not found:
         return Finding(tried=tried)
+    reading.tell(f"{stage.name}, {CONFIRM}")
     confirmer = Confirmer(tools, template, reading, stage.steps, stage.glance)
     seen = confirmer.best(found)
     if seen is None:
@@ -228,6 +229,9 @@ def _best(
         seen = confirmer.climbed(seen)
     return _class(reading, tools, seen, stage, tried)
 
+
+CONFIRM = "confirm"
+"""What who watches is told beside a stage's name, where it has searched and undoes what it found in pixels."""
 
 SURE, SEEN = 5.0, 3.5
 """z of the synchronisation part from which the class is worth looking for beside the pose; and where the class shows
