@@ -15,7 +15,7 @@ from ..batch.journal import parse
 from ..errors import InputError
 from . import origin as origins
 from .origin import Origin
-from .shelf import Last
+from .shelf import Last, explained
 
 _LONGEST = 1 << 24
 
@@ -49,11 +49,12 @@ class Folder:
             )
         origin = origins.known(folder)
         found, damaged = _Found(), 0
-        for start, data in lines(folder):
-            if (line := _head(data)) is None:
-                damaged += 1
-            else:
-                found.add(line, start)
+        with explained():
+            for start, data in lines(folder):
+                if (line := _head(data)) is None:
+                    damaged += 1
+                else:
+                    found.add(line, start)
         wanted = settings or (origin.id if origin else None) or found.only(folder)
         if wanted not in found.last:
             raise InputError(_nothing(folder, wanted, found, damaged))

@@ -163,7 +163,7 @@ def _from_json(content: dict[str, Any], path: Path) -> Origin:
             part=None if content.get("part") is None else Part.of(content["part"]),
             names={str(key): str(name) for key, name in dict(content.get("names") or {}).items()},
         )
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError, OSError, AttributeError):
         raise _foreign(path) from None
     if not (isinstance(origin.source, str) and isinstance(origin.path, str)):
         raise _foreign(path)

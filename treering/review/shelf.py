@@ -5,6 +5,7 @@ SQLite keeps a few megabytes and leaves the rest to a temporary file, which vani
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
 import weakref
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from ..batch import UNKNOWN, Item
 from ..batch.tally import label_of, number_of_label
+from ..errors import InputError
 
 _ROWS = 512  # read or written at a time
 
@@ -24,6 +26,15 @@ def _opened(owner: object, tables: str) -> sqlite3.Connection:
     rows.executescript(f"PRAGMA cache_size = -16384; {tables} BEGIN")  # never committed: nobody else reads it
     weakref.finalize(owner, rows.close)
     return rows
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """A full disk is one sentence: ``InputError``."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise InputError(f"The temporary files of the report cannot be written: {error}.") from error
 
 
 def _token(name: str) -> bytes:

@@ -15,12 +15,13 @@ from ..batch.summary import confusion
 from ..errors import InputError
 from ..report import page
 from ..report.page import FAILED, Group, Page, Reasons, Row, Tally
+from ..report.power import power
 from ..settings import FPR, Reading
 from ..types import Answer, Found
 from .cases import KEYS, Picker, is_unmarked
 from .folder import Folder
 from .rows import Seen, seen
-from .shelf import Digests, Shelf
+from .shelf import Digests, Shelf, explained
 from .thumbnails import case
 
 REPORT = "report.html"
@@ -50,9 +51,10 @@ def report(
     ``names``: what classes are called, by the words of the report for them; None: as the run knew them.
     Raises ``InputError``: of half a run, for results of another version, and where ``output`` cannot be written.
     """
-    shelf = items if isinstance(items, Shelf) or items is None else Shelf(items)
-    gathered = _Gathered.of(folder, shelf, rows)
-    missing = _missing(folder, gathered, shelf)
+    with explained():
+        shelf = items if isinstance(items, Shelf) or items is None else Shelf(items)
+        gathered = _Gathered.of(folder, shelf, rows)
+        missing = _missing(folder, gathered, shelf)
     if missing and not unfinished:
         done, total = gathered.tally.total, gathered.tally.total + missing
         raise InputError(
@@ -189,6 +191,8 @@ def _page(folder: Folder, gathered: _Gathered, warnings: Sequence[str]) -> Page:
         left_out=gathered.tally.total - len(table),
         warnings=tuple(warnings),
         notes=tuple(notes),
+        effort=_effort(origin.settings if origin else {}),
+        power=power(_effort(origin.settings if origin else {})),
     )
 
 

@@ -19,6 +19,7 @@ from ...types import Answer
 from ..confusion import interval_text, name, percent
 from ..confusion import others as other_columns
 from ..confusion import shown as worth_showing
+from ..power import Power
 from .content import FAILED, Page, Row
 from .histogram import histogram
 from .words import certainty, verdict
@@ -47,6 +48,7 @@ def html(page: Page) -> str:
         histogram=histogram(page.tally),
         matrix=page.confusion and _matrix(page.confusion),
         rates=_rates(page.confusion),
+        hidden=_hidden(page.power) if page.tally.answers[Answer.NONE.value] else [],
         expectations=list(page.tally.expectations()) if page.fpr and page.tally.tested else [],
         first=page.rows[:_FIRST],
         data=_data(page.rows, page.names),
@@ -175,6 +177,14 @@ def _rate(title: str, text: str, rate: Rate) -> dict[str, Any]:
     share = "unknown" if rate.value is None else percent(rate.value)
     ends = {"low": low, "high": high, "value": value, "interval": interval_text(rate)}
     return {"title": title, "text": text, "share": share, "count": rate.count, "total": rate.total, **ends}
+
+
+# What would have been found
+
+
+def _hidden(power: Power | None) -> list[dict[str, Any]]:
+    """Damages and how often marks are named after them, in percent of a scale's length."""
+    return [_rate(one.words, "", one.named) for one in power.damages] if power else []
 
 
 # The table
