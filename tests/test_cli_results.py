@@ -20,6 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
+from schemas import check
 
 from treering import batch, report
 from treering.marks.keyring import Keyring
@@ -318,6 +319,7 @@ def test_verify_starts_afresh_with_other_settings(run: Run, words: list[str]) ->
     folder()
     run("verify", "in")
     (summary,) = records(run("verify", "in", "--json", *words))
+    check("summary", summary)
     assert (summary["checked"], summary["resumed"]) == (5, 0)
 
 
@@ -336,6 +338,8 @@ def test_verify_a_manifest(run: Run) -> None:
     folder()
     Path("in/list.csv").write_text("file,key\n2/a.png,2\n2/b.png,none\n")
     (summary,) = records(run("verify", "in/list.csv", "--json", "--output", "here"))
+    check("summary", summary)
+    check("report", *records(run("report", "here", "--json")))
     assert (summary["total"], summary["confusion"]["accuracy"]["count"], summary["output"]) == (2, 2, "here")
     (summary,) = records(run("verify", "in", "--labels", "in/list.csv", "--json", "--output", "here"))
     assert (summary["total"], summary["confusion"]["total"]) == (6, 2)

@@ -19,6 +19,7 @@ from PIL import Image
 pytest.importorskip("starlette")
 pytest.importorskip("cryptography", reason="the extra evidence is not installed")
 
+from schemas import check, holds
 from test_serve import Client, form, running, wait_for
 
 import treering
@@ -86,6 +87,8 @@ def test_an_answer_that_others_can_check(signing: Client, signer: Signer, mirror
     result = events[-1]["result"]
     assert (status, events[0], result["key"], result["name"]) == (200, {"taken": 1}, 2, NAME)
     _stages_fit(events, result)
+    check("evidence", result["evidence"])
+    assert not holds("evidence", result["evidence"] | {"signature": {}})
     (tmp_path / "e.json").write_text(json.dumps(result["evidence"]))
     (tmp_path / "p.png").write_bytes(mirrored)
     KEYRING.save(tmp_path / "k.json")
