@@ -28,7 +28,6 @@ def witnessed(
     if picture.too_small or values is None:
         return detection.unless(picture.too_small), None
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    statement = Statement.of(
-        data, detector.keyring, detector.settings, detection, values, share=done.share, created=now
-    )
+    said = data, detector.keyring, detector.settings, detection, values
+    statement = Statement.of(*said, share=done.share, created=now, way=done.finding.way)
     return detection, Evidence.signed(statement, signer)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..types import Match, Solution
+from .affine import Floats
 from .search import Candidate
 
 NOTHING = 0.0
@@ -22,13 +23,33 @@ Watch = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Way:
+    """How values came out of a picture, so that others can read them again, with the model and without any secret.
+
+    ``method``: of the decoder inversion, ``encoder`` or ``plan``.  ``steps``: of the noise inversion.  ``undone``: the
+    pose ``[2, 3]`` that was undone in pixels before, None as given.  ``within``: the pose in which the noise was read.
+    """
+
+    method: str
+    steps: int
+    undone: Floats | None = None
+    within: Floats | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, to the last bit."""
+        undone, within = (None if pose is None else pose.tolist() for pose in (self.undone, self.within))
+        return {"method": self.method, "steps": self.steps, "undone": undone, "within": within}
+
+
+@dataclass(frozen=True)
 class Finding:
     """What a stage says; p-values are corrected for all that the stage could have tried, not for its share.
 
     ``log10_class``: of the best class, by class values alone.  ``log10_keyring``: of any mark of the keyring.
     ``match``: the best class.  ``pose``: the pose that the class was read in, None as given.  ``box``: (top, left,
     bottom, right) of what was left of the picture when its borders were trimmed.  ``tried``: poses and shifts that
-    could have been tried.  ``values``: the coefficients that the class was read from, complex ``[N]``.
+    could have been tried.  ``values``: the coefficients that the class was read from, complex ``[N]``;
+    ``way``: how they were read.
     """
 
     log10_class: float = NOTHING
@@ -38,6 +59,7 @@ class Finding:
     box: tuple[int, int, int, int] | None = None
     tried: int = 1
     values: NDArray[np.complex128] | None = field(default=None, repr=False, compare=False)
+    way: Way | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from .affine import Floats, affine, chain, linear
 from .confirm import Confirmed, Confirmer, Glance
 from .evidence import Evidence, fisher
 from .lattice import LEFT_OVER, Lattice, nearest, wide
-from .record import Finding, Reading
+from .record import Finding, Reading, Way
 from .search import Candidate, Frame, search
 from .spectra import Template
 from .tools import ENCODER, Tools
@@ -64,8 +64,8 @@ class Given:
         """Read it."""
         if self.hope is not None and tools.values.synchronised and not _hope(reading, self.hope):
             return None
-        noise = tools.noise(reading, self.method, self.count(tools))
-        return _finding(tools.values.read(noise))
+        steps = self.count(tools)
+        return _finding(tools.values.read(tools.noise(reading, self.method, steps)), Way(self.method, steps))
 
     def count(self, tools: Tools) -> int:
         """Steps of the noise inversion."""
@@ -114,8 +114,9 @@ class Trimmed:
         return replace(_class(reading, tools, replace(best[0], level=level), self, tried), box=best[1])
 
     def _box(self, reading: Reading, tools: Tools, box: Box, share: float) -> Finding:
-        undone = tools.undo(reading, _inside(box, reading.picture.shape))
-        found = _finding(tools.values.read(tools.undone(reading, undone, self.steps)))
+        inside = _inside(box, reading.picture.shape)
+        noise = tools.undone(reading, tools.undo(reading, inside), self.steps)
+        found = _finding(tools.values.read(noise), Way(ENCODER, self.steps, inside))
         return _weighted(replace(found, box=box), share)
 
 
@@ -177,7 +178,8 @@ class Posed:
             return Finding(tried=tried)
         read = tools.values.read(seen.noise, seen.pose.within)
         told = replace(read.match, key=mark[0], nonce=mark[1], z=seen.pose.z, log10_p=min(seen.level, 0.0))
-        return Finding(told.log10_p, told.log10_p, told, seen.pose, tried=tried, values=read.values)
+        way = Way(ENCODER, self.steps, seen.undone, seen.pose.within)
+        return Finding(told.log10_p, told.log10_p, told, seen.pose, tried=tried, values=read.values, way=way)
 
 
 @dataclass(frozen=True)
@@ -255,7 +257,8 @@ def _class(reading: Reading, tools: Tools, seen: Confirmed, stage: Posed | Again
     of the rest, which is fixed; whether they are looked at may follow from anything.
     """
     evidence = tools.values.read(seen.noise, seen.pose.within)
-    first, level = _posed(evidence, min(seen.level, 0.0), seen.pose, tried), min(seen.level, 0.0)
+    level, way = min(seen.level, 0.0), Way(ENCODER, stage.steps, seen.undone, seen.pose.within)
+    first = _posed(evidence, level, seen.pose, tried, way)
     if not stage.placed:
         return first
     found = [_spent(first, level, CENTRE)]
@@ -266,7 +269,8 @@ def _class(reading: Reading, tools: Tools, seen: Confirmed, stage: Posed | Again
                 break
             pose = chain(seen.pose.affine, np.column_stack([np.eye(2), place]))
             noise = tools.undone(reading, tools.undo(reading, pose), stage.steps)
-            beside = _posed(tools.values.read(noise), level, Candidate(pose, np.eye(2, 3), seen.pose.z, 0.0), tried)
+            there, way = Candidate(pose, np.eye(2, 3), seen.pose.z, 0.0), Way(ENCODER, stage.steps, pose)
+            beside = _posed(tools.values.read(noise), level, there, tried, way)
             found.append(_spent(beside, level, (1 - CENTRE) / len(BESIDE)))
     return min(found, key=lambda one: one.log10_class)
 
@@ -292,14 +296,15 @@ def _hope(reading: Reading, most: float) -> bool:
     return not seen or min(seen) <= most
 
 
-def _finding(evidence: Evidence) -> Finding:
-    return Finding(evidence.match.log10_p, evidence.log10_keyring, evidence.match, values=evidence.values)
+def _finding(evidence: Evidence, way: Way) -> Finding:
+    return Finding(evidence.match.log10_p, evidence.log10_keyring, evidence.match, values=evidence.values, way=way)
 
 
-def _posed(evidence: Evidence, log10_sync: float, pose: Candidate, tried: int) -> Finding:
+def _posed(evidence: Evidence, log10_sync: float, pose: Candidate, tried: int, way: Way) -> Finding:
     """The class as it is, as the pose was chosen without it; the synchronisation part corrected for all poses."""
     match = evidence.match
-    return Finding(match.log10_p, fisher(log10_sync, match.log10_p), match, pose, tried=tried, values=evidence.values)
+    level = fisher(log10_sync, match.log10_p)
+    return Finding(match.log10_p, level, match, pose, tried=tried, values=evidence.values, way=way)
 
 
 def _weighted(finding: Finding, share: float) -> Finding:
