@@ -75,7 +75,7 @@ def main(top: Path) -> None:
     results = {
         "goes on": work("with_keyring", {"keyring": str(top / "ring.json")}, items, top / "out"),
         "deadly": work("deadly", {"key": 1, "log": str(top / "log")}, items[:5], top / "deadly"),
-        "mortal": work("mortal", {"key": 2, "log": str(top / "killed")}, items, top / "mortal"),
+        "mortal": work("mortal", {"key": 1, "log": str(top / "killed")}, items, top / "mortal"),
         "written": written(),
         "stored": stored(),
         "again": run(items, top / "out").as_dict(),

@@ -102,7 +102,7 @@ def test_a_sample_is_told_in_the_report(tmp_path: Path) -> None:
     assert "sample" not in told(page(output, items))
     remembered(output, part=Part(sample=len(items), listed=1000))
     words = told(page(output, items))
-    assert f"A sample of {len(items)} of 1000 pictures" in words
+    assert f"A sample of {len(items)} of 1 000 pictures" in words
     assert words.index("A sample") < words.index("were checked")
 
 
@@ -190,7 +190,8 @@ def test_none_is_told_with_what_it_can_hide(tmp_path: Path) -> None:
     assert found
     worst = found.damages[0]
     assert re.search(rf"{re.escape(worst.words)} {worst.named.count} {worst.named.total} ", words)
-    assert f"{worst.named.interval[0]:.1%}".replace("%", " %") in words
+    low, high = (f"{100 * end:.0f}" for end in worst.named.interval)
+    assert f"{low} to {high} %" in words
     assert "effort normal" in words
     marked = [item for item in items if item.label is not None]
     assert "can hide" not in told(page(verified(marked, tmp_path / "in", tmp_path / "three"), marked))

@@ -47,16 +47,20 @@ class Part:
         changed = self.listed if self.since is None else self.changed
         if self.since is not None:
             when = datetime.fromtimestamp(self.since, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
-            count = "" if None in (changed, self.listed) else f", {changed} of {self.listed}"
+            count = "" if None in (changed, self.listed) else f", {_count(changed)} of {_count(self.listed)}"
             found.append(f"Only pictures that were changed at or after {when} were looked at{count}.")
         if self.sample is not None:
             size = self.sample if changed is None else min(self.sample, changed)
-            count = f"{size} of {changed} pictures" if changed is not None else f"at most {size} pictures"
+            known = f"{_count(size)} of {_count(changed)}" if changed is not None else f"at most {_count(size)}"
             found.append(
-                f"A sample of {count}, chosen by chance (seed {self.seed}): all counts are of the sample, and rates "
-                "speak of the others only within their intervals."
+                f"A sample of {known} pictures, chosen by chance (seed {self.seed}): all counts are of the sample, and "
+                "rates speak of the others only within their intervals."
             )
         return found
+
+
+def _count(number: int | None) -> str:
+    return f"{number:,}".replace(",", " ")
 
 
 def _number(value: Any) -> int | None:

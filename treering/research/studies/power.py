@@ -26,7 +26,7 @@ EXPERIMENTS = Path(__file__).parents[1] / "results" / "experiments"
 _ROWS, _SETTINGS = "rows.csv", "settings.json"
 
 WORDS: dict[str, str] = {
-    "none": "nothing",
+    "none": "nothing: as it was made",
     "mirror": "mirrored",
     "flip": "upside down",
     "quarter-turn": "turned by 90 degrees",
@@ -90,7 +90,7 @@ def _tables(rows: list[dict[str, str]]) -> dict[str, list[list[Any]]]:
 
 
 def _words(row: attacks.Row) -> str:
-    return WORDS[row.attack].format(row.strength) if row.attack in WORDS else row.label
+    return WORDS[row.attack].format(row.strength).replace("%", " %") if row.attack in WORDS else row.label
 
 
 def _pictures(table: list[list[Any]]) -> int:
