@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
@@ -30,6 +31,9 @@ DECISIVE = -9.0
 
 ROUNDS = 3
 """How often a pose is undone in pixels at most, as long as something is left over."""
+
+SAME = 0.02
+"""Poses that differ by less, in shares of the picture, are one."""
 
 CLIMBS, NEAR = 2, Fine((0.0,), (1.0,), (-0.5, 0.0, 0.5))
 """How often the neighbours of a pose are tried in pixels, and which."""
@@ -73,14 +77,21 @@ class Confirmer:
 
     def best(self, found: Sequence[Candidate]) -> Confirmed | None:
         """The best of a few poses, at least one; None where none was worth it."""
+        return next(iter(self.ranked(found)), None)
+
+    def ranked(self, found: Sequence[Candidate]) -> list[Confirmed]:
+        """Those of a few poses that were worth it and differ, best first, each with the least p / w of all."""
         ways = [way for one in found for way in one.ways(self.tools.ratio)]
-        best: Confirmed | None = None
+        seen: list[Confirmed] = []
         for pose, undone in self._glanced(ways) if self.glance else ((way, None) for way in ways):
-            for one in self.rounds(pose, undone):
-                best = one if best is None else _better(best, one)
-            if best and best.level <= DECISIVE:
+            seen.append(reduce(_better, self.rounds(pose, undone)))
+            if seen[-1].level <= DECISIVE:
                 break
-        return best
+        level, kept = min((one.level for one in seen), default=math.inf), list[Confirmed]()
+        for one in sorted(seen, key=lambda one: -one.pose.z):
+            if not any(np.allclose(one.pose.affine, other.pose.affine, atol=SAME) for other in kept):
+                kept.append(replace(one, level=level))
+        return kept
 
     def _glanced(self, ways: Sequence[Candidate]) -> list[tuple[Candidate, Undone | None]]:
         """Those that a glance leaves, best first; the likeliest are looked at first."""

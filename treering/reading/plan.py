@@ -34,17 +34,17 @@ EFFORTS: dict[str, tuple[Stage, ...]] = {
     "normal": (
         Given("encoder, 2 steps", 1 / 4, ENCODER, 2),
         Given("encoder, 5 steps", 1 / 4, ENCODER, 5),
-        Trimmed("trimmed", 1 / 8, 5, glance=BOX),
-        Posed("pose", 1 / 4, 5, keep=3, small=0.6, glance=Glance(), placed=True),
+        Trimmed("trimmed", 1 / 8, 5, glance=BOX, last=10),
+        Posed("pose", 1 / 4, 5, keep=3, small=0.6, glance=Glance(), placed=True, last=10),
         Given("decoder inversion", 1 / 8, PLAN, 0, hope=-1.0),
     ),
     "max": (
         Given("encoder, 2 steps", 1 / 8, ENCODER, 2),
         Given("encoder, 5 steps", 1 / 8, ENCODER, 5),
-        Trimmed("trimmed", 1 / 8, 5, glance=BOX),
-        Posed("pose", 1 / 4, 5, keep=8, most=100, small=0.6, glance=LOOK, placed=True),
+        Trimmed("trimmed", 1 / 8, 5, glance=BOX, last=10),
+        Posed("pose", 1 / 4, 5, keep=8, most=100, small=0.6, glance=LOOK, placed=True, last=10),
         Given("decoder inversion", 1 / 8, PLAN, 0),
-        Again("pose, read again", 1 / 4, 5, keep=8, glance=LOOK, placed=True),
+        Again("pose, read again", 1 / 4, 5, keep=8, glance=LOOK, placed=True, last=10),
     ),
     "single": (Given("as given", 1.0, PLAN, 0),),
 }

@@ -9,7 +9,7 @@ p = 1, so that leaving it out can only make the least p over its share larger.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -86,6 +86,7 @@ class Trimmed:
     steps: int
     glance: Glance | None = None
     placed: bool = True
+    last: int = 0
 
     def run(self, reading: Reading, tools: Tools) -> Finding | None:
         """Read every box."""
@@ -127,9 +128,10 @@ class Posed:
     ``keep``: how many are undone.  ``most``: classes that are searched one by one where the keyring has no
     synchronisation part.  ``smallest``, ``largest``: see :func:`treering.reading.lattice.wide`.  ``climb``: whether the
     neighbours of the pose are tried in pixels too.  ``small``: windows of less than this share of a side are searched
-    in the picture read at half its size, nearer to what it was when it was made; every warp belongs to one of the two.
-    ``glance``: see :class:`treering.reading.confirm.Glance`.  ``placed``: whether the class is looked for in places
-    beside the pose too.
+    in the picture read at half its size, nearer to what it was when it was made, and in four places (:data:`PHASES`);
+    every warp belongs to one of the two sizes.  ``glance``: see :class:`treering.reading.confirm.Glance`.  ``placed``:
+    whether the class is looked for in places beside the pose too.  ``last``: steps of the noise inversion in the pose
+    that the class is read in (0: as many as before).
     """
 
     name: str
@@ -143,6 +145,7 @@ class Posed:
     small: float = 0.0
     glance: Glance | None = None
     placed: bool = False
+    last: int = 0
 
     def lattice(self, tools: Tools) -> Lattice:
         """All poses that are tried."""
@@ -164,9 +167,12 @@ class Posed:
         noise = tools.noise(reading, ENCODER, self.steps)
         if not self.small:
             return search(noise, template, lattice, self.keep, frame=frame)
-        near, far = lattice.span >= self.small, tools.half(reading, self.steps)
+        near = lattice.span >= self.small
         found = search(noise, template, lattice.part(np.flatnonzero(near)), self.keep, frame=frame)
-        found += search(far, template, lattice.part(np.flatnonzero(~near)), self.keep, frame=frame)
+        far = lattice.part(np.flatnonzero(~near), share=1 / len(PHASES))
+        for phase in PHASES:
+            frame = Frame(affine(np.eye(2), np.asarray(phase)), tools.model.offset)
+            found += search(tools.half(reading, self.steps, phase), template, far, self.keep, frame=frame)
         return sorted(found, key=lambda one: one.level)[: self.keep]
 
     def _mark(self, reading: Reading, tools: Tools, mark: tuple[int, int]) -> Finding:
@@ -195,6 +201,7 @@ class Again:
     climb: bool = True
     glance: Glance | None = None
     placed: bool = False
+    last: int = 0
     frames: tuple[tuple[float, float], ...] = (*((15.0 * i, 1.0) for i in range(24)), (0.0, 0.75), (0.0, 1.5))
 
     def run(self, reading: Reading, tools: Tools) -> Finding | None:
@@ -224,16 +231,19 @@ def _best(
         return Finding(tried=tried)
     reading.tell(f"{stage.name}, {CONFIRM}")
     confirmer = Confirmer(tools, template, reading, stage.steps, stage.glance)
-    seen = confirmer.best(found)
-    if seen is None:
+    seen = confirmer.ranked(found)
+    if not seen:
         return Finding(tried=tried)
-    if stage.climb and seen.pose.z >= SEEN:
-        seen = confirmer.climbed(seen)
-    return _class(reading, tools, seen, stage, tried)
+    if stage.climb and seen[0].pose.z >= SEEN:
+        seen.insert(0, confirmer.climbed(seen[0]))
+    return _ranked(reading, tools, seen, stage, tried)
 
 
 CONFIRM = "confirm"
 """What who watches is told beside a stage's name, where it has searched and undoes what it found in pixels."""
+
+RANKS = (0.7, 0.15, 0.15)
+"""Shares of the class in the poses that the synchronisation part likes best, in that order."""
 
 SURE, SEEN = 5.0, 3.5
 """z of the synchronisation part from which the class is worth looking for beside the pose; and where the class shows
@@ -245,8 +255,37 @@ ENOUGH = -9.0
 CENTRE = 0.8
 """Share of the pose itself, as the synchronisation part put it."""
 
-BESIDE = tuple((y / 256, x / 256) for y in (0, -2, 2) for x in (0, -2, 2))
+PHASES = ((0.0, 0.0), (1 / 32, 0.0), (0.0, 1 / 32), (1 / 32, 1 / 32))
+"""Places of the picture read at half its size, half a cell of a 16x16 latent apart.
+
+A quarter of the picture that was made larger has its cells again at half of its size, but where they begin is not
+known, and half a cell beside its place its noise holds next to nothing.
+"""
+
+PLACES = tuple((y / 256, x / 256) for y in (0, -2, 2) for x in (0, -2, 2))[1:]
 """Places beside a pose, in shares of the picture as made: quarters of a cell of a 32x32 latent."""
+
+WARPS = ((0.0, 1.05), (0.0, 1 / 1.05), (2.0, 1.0), (-2.0, 1.0))
+"""Turns (degrees) and spans of the frame beside a pose: most of a step of the lattice, which the noise of a small window
+cannot tell."""
+
+
+def _ranked(
+    reading: Reading, tools: Tools, seen: Sequence[Confirmed], stage: Posed | Again, tried: int
+) -> Finding:
+    """The best class of the poses that the synchronisation part likes best.
+
+    Their order follows from the picture and that part alone, so that each rank has a share of the class, fixed before;
+    what is not looked at keeps its own.
+    """
+    best: Finding | None = None
+    for one, share in zip(seen, RANKS, strict=False):
+        if best is not None and (best.log10_class <= ENOUGH or one.pose.z < SEEN):
+            break
+        found = _spent(_class(reading, tools, one, stage, tried), min(one.level, 0.0), share)
+        best = found if best is None or found.log10_class < best.log10_class else best
+    assert best is not None
+    return best
 
 
 def _class(reading: Reading, tools: Tools, seen: Confirmed, stage: Posed | Again | Trimmed, tried: int) -> Finding:
@@ -256,23 +295,34 @@ def _class(reading: Reading, tools: Tools, seen: Confirmed, stage: Posed | Again
     cannot tell the place.  The pose has :data:`CENTRE` of the share of the class, every place beside it an equal part
     of the rest, which is fixed; whether they are looked at may follow from anything.
     """
-    evidence = tools.values.read(seen.noise, seen.pose.within)
-    level, way = min(seen.level, 0.0), Way(ENCODER, stage.steps, seen.undone, seen.pose.within)
+    evidence, level = tools.values.read(seen.noise, seen.pose.within), min(seen.level, 0.0)
+    way = Way(ENCODER, stage.steps, seen.undone, seen.pose.within)
+    steps = stage.last if stage.last and seen.pose.z >= SEEN else stage.steps
+    if steps != stage.steps:
+        evidence = tools.values.read(tools.undone(reading, tools.undo(reading, seen.pose.affine), steps))
+        way = Way(ENCODER, steps, seen.pose.affine)
     first = _posed(evidence, level, seen.pose, tried, way)
     if not stage.placed:
         return first
     found = [_spent(first, level, CENTRE)]
     moved = not np.allclose(seen.pose.affine, np.eye(2, 3))  # a picture as given lies where it was made
     if moved and seen.pose.z >= (SEEN if evidence.match.log10_p <= -1 else SURE):
-        for place in BESIDE:
+        for pose in _beside(seen.pose.affine, tools.ratio):
             if found[-1].log10_class <= ENOUGH:
                 break
-            pose = chain(seen.pose.affine, np.column_stack([np.eye(2), place]))
-            noise = tools.undone(reading, tools.undo(reading, pose), stage.steps)
-            there, way = Candidate(pose, np.eye(2, 3), seen.pose.z, 0.0), Way(ENCODER, stage.steps, pose)
+            noise = tools.undone(reading, tools.undo(reading, pose), steps)
+            there, way = Candidate(pose, np.eye(2, 3), seen.pose.z, 0.0), Way(ENCODER, steps, pose)
             beside = _posed(tools.values.read(noise), level, there, tried, way)
-            found.append(_spent(beside, level, (1 - CENTRE) / len(BESIDE)))
+            found.append(_spent(beside, level, (1 - CENTRE) / (len(WARPS) + len(PLACES))))
     return min(found, key=lambda one: one.log10_class)
+
+
+def _beside(pose: Floats, ratio: float) -> Iterator[Floats]:
+    """The poses ``[2, 3]`` beside one."""
+    for turn, span in WARPS:
+        yield linear(False, turn, span, 1.0, ratio) @ pose
+    for place in PLACES:
+        yield chain(pose, np.column_stack([np.eye(2), place]))
 
 
 def _spent(finding: Finding, log10_sync: float, share: float) -> Finding:
