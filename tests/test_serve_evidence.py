@@ -147,7 +147,7 @@ def test_stages_without_evidence(signing: Client, given: bytes) -> None:
 
 
 def test_public_values_are_no_evidence(model: Any, signer: Signer) -> None:
-    public = treering.Keyring.new(pattern=treering.Pattern.paper())
+    public = treering.Keyring.new(pattern=treering.Pattern.paper(), classes=3)
     with pytest.raises(InputError, match="public"):
         serve.Service(model, public, signer=signer)
 
