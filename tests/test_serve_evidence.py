@@ -49,7 +49,7 @@ def signer() -> Signer:
 @pytest.fixture(scope="module")
 def given(model: Any) -> bytes:
     """A marked picture as it was made, a file."""
-    return png(treering.embed(model, KEYRING, 2, ["green hills at dawn"], 5, steps=10)[0])
+    return png(treering.embed(model, KEYRING, 2, ["green hills at dawn"], 5, steps=5)[0])
 
 
 @pytest.fixture(scope="module")
