@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 import os
 from collections.abc import Callable, Sequence
@@ -44,18 +43,14 @@ class Signing:
 
     def write(self, detector: Detector, picture: Picture, data: bytes, path: Path) -> Detection:
         """Read the picture, whose file holds ``data``, and write down what was read and how."""
-        from treering.evidence import Evidence, Signer, Statement
+        from treering.evidence import Signer, witnessed
 
         if picture.too_small:
             raise ImageError(f"There is no evidence in {path}: {picture.too_small}")
-        detection, done = detector.examine(picture.pixels, picture.notes)
-        if done.finding.values is None:
+        detection, evidence = witnessed(detector, picture, data, Signer.load(signer_path(self.key)))
+        if evidence is None:
             raise ImageError(f"There is no evidence in {path}: {detection.reason or 'nothing was read from it.'}")
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-        statement = Statement.of(
-            data, detector.keyring, detector.settings, detection, done.finding.values, share=done.share, created=now
-        )
-        Evidence.signed(statement, Signer.load(signer_path(self.key))).save(self.path)
+        evidence.save(self.path)
         say(f"Wrote {self.path}, signed.")
         return detection
 

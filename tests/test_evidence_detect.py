@@ -13,7 +13,7 @@ from PIL import Image
 
 import treering
 from treering import images
-from treering.evidence import Evidence, checks
+from treering.evidence import Evidence, Statement, checks
 from treering_cli.main import main
 
 pytest.importorskip("cryptography", reason="the extra evidence is not installed")
@@ -45,7 +45,12 @@ def test_from_a_picture_to_the_check(run: Callable[..., Result], model: object) 
     run("keys", "reveal", 2, "--nonce", nonce, "--output", "r.json", "--keyring", "k.json")
     expert = run("check", "e.json", "p.png", "--revealed", "r.json", "--commitment", "c.json")
     assert expert.exit_code == 0
+    own = run("check", "e.json", "p.png", "--revealed", "r.json", "--commitment", "c.json", "--model", "demo", "--json")
+    read = {one["what"]: one for one in map(json.loads, own.stdout.splitlines())}
+    assert (own.exit_code, read["values"]["holds"]) == (0, True), own.output  # no secret was there
+    assert "read anew here" in read["mark"]["says"]
     evidence = Evidence.load(Path("e.json"))
+    _altered(run, evidence)
     assert evidence.statement.says("answer", "pose")["mirror"]
     from treering.evidence import Revealed
 
@@ -58,6 +63,32 @@ def test_from_a_picture_to_the_check(run: Callable[..., Result], model: object) 
         "exists already; evidence is never replaced"
         in run("detect", "p.png", "--keyring", "k.json", "--evidence", "e.json").stderr
     )
+
+
+UNSAID = "does not say how its values"
+
+
+def _altered(run: Callable[..., Result], evidence: Evidence) -> None:
+    """Values that are not the picture's are told, and so is what does not say how they were read."""
+    rng, values = np.random.default_rng(0), evidence.statement.values
+    other = [1, 1j] @ rng.normal(size=(2, len(values)))
+    other *= np.linalg.norm(values) / np.linalg.norm(other)
+    for share, holds in ((0.001, True), (0.05, None), (1.0, False)):
+        assert checks.reread(evidence, values + share * other).holds is holds
+    assert checks.reread(evidence, values[:-1]).holds is False
+    plain = {"method": "encoder", "steps": 5, "undone": None, "within": None}
+    for change, sentence in (
+        (None, "an earlier treering wrote it"),
+        ({**plain, "undone": [[0, 0, 0], [0, 0, 0]]}, UNSAID),
+        ({**plain, "within": [[1, 0, 0]]}, UNSAID),
+        ({**plain, "method": "guess"}, UNSAID),
+        ({**plain, "steps": 10**9}, UNSAID),
+        ([], UNSAID),
+    ):
+        changed = Statement({**evidence.statement.content, "reading": change})
+        Evidence(changed, evidence.public, evidence.signature).save(Path("x.json"), overwrite=True)
+        told = run("check", "x.json", "p.png", "--model", "demo")
+        assert (told.exit_code, sentence in told.stderr) == (1, True), told.output
 
 
 def test_a_picture_with_nothing_in_it(run: Callable[..., Result]) -> None:

@@ -19,7 +19,7 @@ from functools import reduce
 
 import numpy as np
 
-from .affine import chain
+from .affine import Floats, chain
 from .lattice import LEFT_OVER, Fine
 from .record import Reading
 from .search import Candidate, confirm
@@ -41,11 +41,15 @@ CLIMBS, NEAR = 2, Fine((0.0,), (1.0,), (-0.5, 0.0, 0.5))
 
 @dataclass
 class Confirmed:
-    """The pose that a template likes best, the noise in which it was seen, and the least p / w so far (log10)."""
+    """The pose that a template likes best, the noise in which it was seen, and the least p / w so far (log10).
+
+    ``undone``: the pose ``[2, 3]`` that was undone in pixels for that noise.
+    """
 
     pose: Candidate
     noise: Noise
     level: float
+    undone: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -113,8 +117,8 @@ class Confirmer:
 
     def _at(self, pose: Candidate, undone: Undone, steps: int) -> Confirmed:
         noise = self.tools.undone(self.reading, undone, steps)
-        pose = confirm(noise, self.template, pose, LEFT_OVER, self.tools.model.offset, self.tools.ratio)
-        return Confirmed(pose, noise, pose.level)
+        found = confirm(noise, self.template, pose, LEFT_OVER, self.tools.model.offset, self.tools.ratio)
+        return Confirmed(found, noise, found.level, pose.affine)
 
     def climbed(self, best: Confirmed) -> Confirmed:
         """A pose and its neighbours, a quarter of a cell beside it, as long as one of them is better.

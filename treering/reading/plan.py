@@ -73,6 +73,7 @@ UNREAD = Outcome(NOTHING, NOTHING, _NO_STAGE, _NO_STAGE)
 def walk(stages: tuple[Stage, ...], reading: Reading, tools: Tools) -> Iterator[Outcome]:
     """Stage by stage, each when it is asked for: what is known after it."""
     for stage in stages:
+        reading.tell(stage.name)
         started, reading.spent = time.perf_counter() - reading.spent, 0.0
         found = stage.run(reading, tools)
         statuses, reading.calls = dict(reading.calls), Counter()

@@ -20,7 +20,7 @@ from .affine import Floats, affine, chain, linear
 from .confirm import Confirmed, Confirmer, Glance
 from .evidence import Evidence, fisher
 from .lattice import LEFT_OVER, Lattice, nearest, wide
-from .record import Finding, Reading
+from .record import Finding, Reading, Way
 from .search import Candidate, Frame, search
 from .spectra import Template
 from .tools import ENCODER, Tools
@@ -64,8 +64,8 @@ class Given:
         """Read it."""
         if self.hope is not None and tools.values.synchronised and not _hope(reading, self.hope):
             return None
-        noise = tools.noise(reading, self.method, self.count(tools))
-        return _finding(tools.values.read(noise))
+        steps = self.count(tools)
+        return _finding(tools.values.read(tools.noise(reading, self.method, steps)), Way(self.method, steps))
 
     def count(self, tools: Tools) -> int:
         """Steps of the noise inversion."""
@@ -129,8 +129,9 @@ class Trimmed:
         return replace(_class(reading, tools, replace(best[0], level=level), self, tried), box=best[1])
 
     def _box(self, reading: Reading, tools: Tools, box: Box, share: float) -> Finding:
-        undone = tools.undo(reading, _inside(box, reading.picture.shape))
-        found = _finding(tools.values.read(tools.undone(reading, undone, self.steps)))
+        inside = _inside(box, reading.picture.shape)
+        noise = tools.undone(reading, tools.undo(reading, inside), self.steps)
+        found = _finding(tools.values.read(noise), Way(ENCODER, self.steps, inside))
         return _weighted(replace(found, box=box), share)
 
 
@@ -198,7 +199,8 @@ class Posed:
             return Finding(tried=tried)
         read = tools.values.read(seen.noise, seen.pose.within)
         told = replace(read.match, key=mark[0], nonce=mark[1], z=seen.pose.z, log10_p=min(seen.level, 0.0))
-        return Finding(told.log10_p, told.log10_p, told, seen.pose, tried=tried, values=read.values)
+        way = Way(ENCODER, self.steps, seen.undone, seen.pose.within)
+        return Finding(told.log10_p, told.log10_p, told, seen.pose, tried=tried, values=read.values, way=way)
 
 
 @dataclass(frozen=True)
@@ -243,6 +245,7 @@ def _best(
     tried = wide(stage.smallest, stage.largest, tools.ratio).count
     if not found:
         return Finding(tried=tried)
+    reading.tell(f"{stage.name}, {CONFIRM}")
     confirmer = Confirmer(tools, template, reading, stage.steps, stage.glance)
     seen = confirmer.ranked(found)
     if not seen:
@@ -251,6 +254,9 @@ def _best(
         seen.insert(0, confirmer.climbed(seen[0]))
     return _ranked(reading, tools, seen, stage, tried)
 
+
+CONFIRM = "confirm"
+"""What who watches is told beside a stage's name, where it has searched and undoes what it found in pixels."""
 
 RANKS = (0.7, 0.15, 0.15)
 """Shares of the class in the poses that the synchronisation part likes best, in that order."""
@@ -303,10 +309,12 @@ def _class(reading: Reading, tools: Tools, seen: Confirmed, stage: Posed | Again
     of the rest, which is fixed; whether they are looked at may follow from anything.
     """
     evidence, level = tools.values.read(seen.noise, seen.pose.within), min(seen.level, 0.0)
+    way = Way(ENCODER, stage.steps, seen.undone, seen.pose.within)
     steps = stage.last if stage.last and level <= stage.care.likely and seen.pose.z >= SEEN else stage.steps
     if steps != stage.steps:
         evidence = tools.values.read(tools.undone(reading, tools.undo(reading, seen.pose.affine), steps))
-    first = _posed(evidence, level, seen.pose, tried)
+        way = Way(ENCODER, steps, seen.pose.affine)
+    first = _posed(evidence, level, seen.pose, tried, way)
     if not stage.placed:
         return first
     found = [_spent(first, level, CENTRE)]
@@ -316,7 +324,8 @@ def _class(reading: Reading, tools: Tools, seen: Confirmed, stage: Posed | Again
             if found[-1].log10_class <= ENOUGH:
                 break
             noise = tools.undone(reading, tools.undo(reading, pose), steps)
-            beside = _posed(tools.values.read(noise), level, Candidate(pose, np.eye(2, 3), seen.pose.z, 0.0), tried)
+            there, way = Candidate(pose, np.eye(2, 3), seen.pose.z, 0.0), Way(ENCODER, steps, pose)
+            beside = _posed(tools.values.read(noise), level, there, tried, way)
             found.append(_spent(beside, level, (1 - CENTRE) / (len(WARPS) + len(PLACES))))
     return min(found, key=lambda one: one.log10_class)
 
@@ -350,14 +359,15 @@ def _hope(reading: Reading, most: float) -> bool:
     return not seen or min(seen) <= most
 
 
-def _finding(evidence: Evidence) -> Finding:
-    return Finding(evidence.match.log10_p, evidence.log10_keyring, evidence.match, values=evidence.values)
+def _finding(evidence: Evidence, way: Way) -> Finding:
+    return Finding(evidence.match.log10_p, evidence.log10_keyring, evidence.match, values=evidence.values, way=way)
 
 
-def _posed(evidence: Evidence, log10_sync: float, pose: Candidate, tried: int) -> Finding:
+def _posed(evidence: Evidence, log10_sync: float, pose: Candidate, tried: int, way: Way) -> Finding:
     """The class as it is, as the pose was chosen without it; the synchronisation part corrected for all poses."""
     match = evidence.match
-    return Finding(match.log10_p, fisher(log10_sync, match.log10_p), match, pose, tried=tried, values=evidence.values)
+    level = fisher(log10_sync, match.log10_p)
+    return Finding(match.log10_p, level, match, pose, tried=tried, values=evidence.values, way=way)
 
 
 def _weighted(finding: Finding, share: float) -> Finding:
