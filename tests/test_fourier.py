@@ -131,3 +131,39 @@ def test_a_ring_is_half_a_pixel_to_either_side():
     ring = cells.cell + 2
     assert ((distance >= ring - 0.5) & (distance < ring + 0.5)).all()
     assert torch.equal(torch.bincount(cells.cell), cells.count)
+
+
+@pytest.mark.parametrize(
+    ("shape", "outer"), [((4, 32, 32), 21), ((4, 16, 16), 10), ((4, 24, 40), 22), ((16, 128, 128), 31)]
+)
+def test_the_widest_pattern_has_all_that_a_latent_has_up_to_its_corners(shape, outer):
+    pattern = Pattern.synchronised().widest(shape)
+    assert pattern.outer == outer
+    pattern.check_fits(shape)
+    cells = pattern.cells(shape)
+    plane = fourier.half_plane(*shape[1:])
+    reached = plane[(fourier.rings(plane) >= 4) & (fourier.rings(plane) <= outer)]
+    assert len(cells.count) == 4 * len(reached)
+    assert int(cells.ring[cells.sync].max()) == min(15, outer)  # and none further out
+    assert set(cells.channel[cells.sync].tolist()) == {0}
+
+
+def test_the_corners_alter_no_value_within_the_whole_rings():
+    narrow = Keyring(SECRET, Pattern(sync_share=0.75))
+    wide = Keyring(SECRET, Pattern.synchronised())
+    inside = torch.nonzero(wide.cells().ring <= 15).flatten()
+    few, many = narrow.values([7])[0], wide.values([7])[0]
+    assert torch.equal(wide.cells().frequency[inside], narrow.cells().frequency)
+    assert (many[inside.numpy()] == few).all()
+    assert narrow.id != wide.id
+
+
+def test_a_pattern_of_whole_rings_is_not_widened():
+    for made in (Pattern("rings"), Pattern.paper(), Pattern("mixed", (0,), (1,))):
+        assert made.widest((4, 32, 32)) is made
+    with pytest.raises(InputError, match="Rings 4 to 21 do not fit a 32x32 latent: use 1 to 15"):
+        Pattern("rings", outer=21).check_fits((4, 32, 32))
+    with pytest.raises(InputError, match="Rings 4 to 22 do not fit a 32x32 latent: use 1 to 21"):
+        Pattern(outer=22).check_fits((4, 32, 32))
+    with pytest.raises(InputError, match="last ring of the synchronisation part"):
+        Pattern(sync_share=0.5, sync_outer=16)

@@ -299,3 +299,32 @@ def test_solver_calls_are_told_by_their_stage(model, ring, picture):
 def test_a_public_pattern_says_which_test_its_p_value_is_of(model, picture):
     (found,) = Detector(model, Keyring(SECRET, Pattern.paper(), classes=3), effort="fast")(picture[None])
     assert found.notes == ("The p-value is the classical one, as the values of this pattern are public.",)
+
+
+def test_the_ranks_and_the_places_of_a_phase_have_no_more_than_there_is():
+    from treering.reading.lattice import wide
+    from treering.reading.stages import PHASES, RANKS
+
+    assert sum(RANKS) <= 1 and list(RANKS) == sorted(RANKS, reverse=True)
+    lattice = wide(0.5, 1.72)
+    near = lattice.span >= 0.6
+    far = lattice.part(np.flatnonzero(~near), share=1 / len(PHASES))
+    whole = lattice.part(np.flatnonzero(near)).total + len(PHASES) * far.total
+    assert whole == pytest.approx(lattice.total, rel=1e-9)
+    assert whole <= 1
+
+
+def test_a_quarter_of_the_area_is_found_wherever_its_cells_begin(model, ring):
+    """Windows whose corner lies half a cell beside the cells as made: one of four places has them."""
+    from treering.reading.plan import EFFORTS
+    from treering.reading.stages import Posed
+
+    picture = embed(model, ring, 7, ["snowy mountains reflected in a lake at dawn, pine trees"], 6)[0]
+    stage = next(one for one in EFFORTS["normal"] if isinstance(one, Posed))
+    tools = Tools(model, ring, Settings(), None)
+    for top, left in ((64, 64), (68, 60)):
+        window = picture[top : top + 128, left : left + 128]
+        enlarged = np.asarray(Image.fromarray(window).resize((256, 256), Image.Resampling.BICUBIC))
+        found = stage._search(tools.reading(enlarged), tools, tools.values.sync_template)
+        wanted = np.array([[2.0, 0.0, (128 - top - 64) / 128], [0.0, 2.0, (128 - left - 64) / 128]])
+        assert min(np.abs(one.affine - wanted).max() for one in found) < 0.15
