@@ -382,9 +382,9 @@ class PipelineModel:
         rows = _ones(latent.to(self.device), found)
         return torch.cat([coding.decode(network, found, one) for one in rows])
 
-    def layout(self, size: tuple[int, int] | None = None, frames: int | None = None, **call: Any) -> Layout:
+    def layout(self, size: tuple[int, int] | None = None, frames: int | None = None) -> Layout:
         """Where the pipeline keeps the numbers of a picture of this size; see :class:`layouts.Layouts`."""
-        return self._layouts(size, frames, **call)
+        return self._layouts(size, frames)
 
     def layout_of_call(self, call: dict[str, Any]) -> Layout:
         """The layout of a call with these arguments of the pipeline's own."""

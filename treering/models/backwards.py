@@ -8,7 +8,9 @@ methods on the residual r(x) = (a x + b f(scale x, t) + h - x_{i+1}) / a.
 
 from __future__ import annotations
 
+import copy
 import functools
+import inspect
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -178,9 +180,14 @@ def in_role(scheduler: Any, role: Role, **state: Any) -> Any:
     def set_timesteps(self: Any, *args: Any, **kwargs: Any) -> None:
         role.set_timesteps(self, functools.partial(own.set_timesteps, self), args, kwargs)
 
+    signature = inspect.signature(own.step)
+
     @functools.wraps(own.step)
-    def step(self: Any, model_output: Tensor, timestep: Any, sample: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return role.step(model_output, sample, lambda f, x: own.step(self, f, timestep, x, *args, **kwargs), kwargs)
+    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(self, *args, **kwargs)
+        own_step = functools.partial(_stepped, own.step, given)
+        extra = {k: v for k, v in (given.arguments | given.arguments.get("kwargs", {})).items() if k not in _STEP}
+        return role.step(given.arguments[_OUTPUT], given.arguments[_SAMPLE], own_step, extra)
 
     def scale_model_input(self: Any, sample: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return role.scale(sample, functools.partial(own.scale_model_input, self, sample, *args, **kwargs))
@@ -192,6 +199,22 @@ def in_role(scheduler: Any, role: Role, **state: Any) -> Any:
     if "init_noise_sigma" in state and isinstance(getattr(own, "init_noise_sigma", None), property):
         methods["init_noise_sigma"] = state.pop("init_noise_sigma")
     return disguised(scheduler, methods, {**vars(plain_copy(scheduler)), **state})
+
+
+_OUTPUT, _SAMPLE = "model_output", "sample"
+"""What every scheduler's ``step`` calls the prediction and the sample, wherever among its arguments they are."""
+_STEP = frozenset(("self", _OUTPUT, "timestep", _SAMPLE, "kwargs"))
+"""Arguments of ``step`` that change from step to step by themselves."""
+
+
+def _stepped(step: Callable[..., Any], given: inspect.BoundArguments, output: Tensor, sample: Tensor) -> Any:
+    """A scheduler's own step, called as the pipeline called it but with this output and sample."""
+    arguments = copy.copy(given.arguments)
+    given.arguments.update({_OUTPUT: output, _SAMPLE: sample})
+    try:
+        return step(*given.args, **given.kwargs)
+    finally:
+        given.arguments.update(arguments)
 
 
 class Answer(tuple[Tensor, ...]):

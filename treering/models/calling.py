@@ -16,12 +16,12 @@ from .precision import exact_float32
 from .sentences import first_line
 from .twin import Memo, modules, twin, untouched
 
-FRAMES = ("num_frames", "video_length")
+FRAMES = ("num_frames", "video_length", "frames")
 """Arguments of calls that say how many frames a clip has."""
 GUIDANCE = ("guidance_scale", "true_cfg_scale")
 """Arguments of calls that say how strong guidance is; the second is never embedded (distilled)."""
-EMPTY = ("", "a picture")
-"""Prompts that say nothing, to try: some pipelines do not take an empty one."""
+EMPTY = (("", None), ("a picture", None), ("a picture", "a picture"))
+"""Prompts that say nothing, and negative prompts, to try: some pipelines do not take empty ones, or need both."""
 BINNING = "use_resolution_binning"
 """An argument of some calls with which a size is not taken as it is given."""
 
@@ -30,7 +30,7 @@ class Caller:
     """A pipeline and what has been learned of how to call it.
 
     ``doubles``: whether guidance doubles what the denoiser is asked for (it is embedded otherwise; None: not known).
-    ``empty``: the prompt that stands for none; ``spoken``: whether a call with it alone has gone through.  ``spare``:
+    ``empty``: the prompt that stands for none, and ``negative`` what must go with it; ``spoken``: whether a call with it alone has gone through.  ``spare``:
     last timesteps that the loop leaves out.  ``noisy``: the reason, if its sampler adds noise.  ``tf32``: whether a GPU
     may round float32 to TF32.
     """
@@ -48,7 +48,8 @@ class Caller:
             raise ModelError(f"{self.name} has no autoencoder; a pipeline that decodes a latent is needed.")
         self.memo = Memo(pipe.encode_prompt) if hasattr(pipe, "encode_prompt") else None
         self.doubles: bool | None = None
-        self.empty, self.spare = "", 0
+        self.negative: str | None
+        self.empty, self.negative, self.spare = "", None, 0
         self.spoken = False
         self.noisy: SamplerError | None = None
         self.tf32 = False
@@ -114,8 +115,8 @@ class Caller:
             wanted["latents"] = given.view(len(given), *found.given) if found is not None else given
         if steps is not None:
             wanted["num_inference_steps"] = steps
-        if texts == EMPTY[-1] and "true_cfg_scale" not in self.takes:
-            wanted["negative_prompt"] = texts
+        if self.negative is not None and "true_cfg_scale" not in self.takes:
+            wanted["negative_prompt"] = self.negative
         wanted |= self._guided(guidance) | {k: v for k, v in call.items() if k not in ("latents", "output_type")}
         if not any(name in wanted for name in ("prompt", "prompt_embeds")):
             wanted["prompt"] = texts

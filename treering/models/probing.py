@@ -15,7 +15,8 @@ from ..errors import ModelError, SamplerError
 from .backwards import Watch
 from .batching import out_of_memory
 from .calling import EMPTY, GUIDANCE, Caller
-from .layout import Layout, Map, Shape, candidates, find
+from .coding import tensor_of, through
+from .layout import Layout, Map, NotTheNoise, Shape, candidates, find
 from .response import respond, unclipped
 from .sentences import first_line
 from .twin import Draws, disguised, modules, watched
@@ -49,6 +50,11 @@ class Plain:
     decoder: str = ""
     seen: Seen = field(default_factory=lambda: Seen([], []))
     drawn: list[Shape] = field(default_factory=list)
+
+
+def _lacks_package(problem: BaseException) -> bool:
+    """Whether a pipeline failed for a package that its library imports where it is there; then names are missing."""
+    return isinstance(problem.__cause__ or problem, NameError | ImportError)
 
 
 def _predicts(network: Any) -> bool:
@@ -120,6 +126,8 @@ class Prober:
         for given in candidates(tuple(first.shape), plain.drawn):
             try:
                 head, tail = self._maps(plain, given, framewise)
+            except NotTheNoise as error:
+                raise ModelError(f"{self.caller.name} cannot be used: {error}.") from error
             except (ModelError, RuntimeError, ValueError, IndexError, TypeError) as error:
                 problem = problem or error
                 continue
@@ -141,14 +149,17 @@ class Prober:
         problem: Exception | None = None
         sizes = [call] if "height" in call else [call, {**call, "height": None, "width": None}]
         tries = itertools.product((False, True), _PROBING, sizes, (1, 2), EMPTY)
-        for idle, steps, given, cut, text in tries:
+        for idle, steps, given, cut, (text, negative) in tries:
             plain = Plain(given, steps, cut, text, idle, Watch(cut=cut))
+            self.caller.negative = negative
             try:
                 self._try(plain)
             except Exception as error:  # a pipeline may refuse in any way
                 if out_of_memory(error):
                     raise
                 problem = problem or error
+                if _lacks_package(error):
+                    break
                 continue
             self.caller.empty, self.caller.spare = text, cut - plain.watch.turns
             self.caller.spoken = True
@@ -160,6 +171,8 @@ class Prober:
     def _refusal(self, call: dict[str, Any], problem: Exception) -> str:
         """Why no call of this size went through, as a sentence."""
         name, takes = self.caller.name, self.caller.takes
+        if _lacks_package(problem):
+            return f"{name} needs a Python package that is not installed here: {first_line(problem.__cause__ or problem)}"
         if call.get("height") and self.caller.spoken:
             return f"{name} makes no pictures of {call['width']}x{call['height']}: {first_line(problem)}"
         if wanted := sorted(takes & _PICTURES):
@@ -226,7 +239,7 @@ def _recording(network: Any, seen: Seen, answers: Sequence[Any] | None = None) -
         seen.calls.append((z, args, kwargs))
         if answers is not None:
             return answers[len(seen.calls) - 1]
-        seen.answers.append(network.decode(z, *args, **kwargs))
+        seen.answers.append(through(network, "decode", z, *args, **kwargs))
         return seen.answers[-1]
 
     return disguised(network, {"decode": decode}, vars(network))
@@ -251,11 +264,3 @@ def _geometry(decoded: Tensor, clips: bool) -> tuple[Shape, bool]:
         return ((channels, frames, height, width) if clips else (channels * frames, height, width)), False
     frames, channels, height, width = decoded.shape
     return ((channels, frames, height, width), True) if clips else ((channels, height, width), False)
-
-
-def tensor_of(answer: Any) -> Tensor:
-    """The picture in what a ``decode`` answers: a tensor, a tuple, or an object with ``sample``."""
-    if isinstance(answer, Tensor):
-        return answer
-    found: Tensor = answer[0] if isinstance(answer, (tuple, list)) else answer["sample"]
-    return found

@@ -31,9 +31,14 @@ def twin(thing: Any, **changes: Any) -> Any:
 
 
 def disguised(thing: Any, methods: Mapping[str, Any], state: Mapping[str, Any]) -> Any:
-    """An object of a new class below ``type(thing)`` with these methods and attributes."""
+    """An object of a new class below ``type(thing)`` with these methods and attributes.
+
+    The new class equals the old one: some pipelines compare ``type(...)`` of what they hold.
+    """
     own = type(thing)
-    kind = type(own.__name__, (own,), {**methods, "__module__": own.__module__, "__qualname__": own.__qualname__})
+    alike = {"__eq__": lambda kind, other: other is own or other is kind, "__hash__": lambda kind: hash(own)}
+    meta = type("Alike", (type(own),), alike)
+    kind = meta(own.__name__, (own,), {**methods, "__module__": own.__module__, "__qualname__": own.__qualname__})
     made: Any = object.__new__(kind)
     vars(made).update(state)
     return made
