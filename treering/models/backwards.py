@@ -335,18 +335,27 @@ class Backwards:
         self.steps = [*steps[: not direct], *steps, *steps[-1:] * spare]
         self.walk = walk(response, latent, evaluations, 1e-3, method)
         self.point, self.found = next(self.walk)[0], None
-        self.turn = 0
+        self.turn, self.lists = 0, list[tuple[Tensor, Tensor]]()
 
     found: Found | None
 
     def set_timesteps(self, scheduler: Any, own: Callable[..., None], args: Any, kwargs: Any) -> None:
         """The times of all evaluations, and their noise levels where the scheduler has such."""
-        index = torch.tensor(self.steps)
-        scheduler.timesteps = self.response.times[index.to(self.response.times.device)]
+        index, times = torch.tensor(self.steps), self.response.times
+        scheduler.timesteps = times[index.to(times.device)]
         scheduler.num_inference_steps = len(self.steps)
+        self.lists = [(scheduler.timesteps, torch.cat([times, torch.zeros_like(times[:1])]))]
         sigmas = getattr(self.grid, "sigmas", None)
         if isinstance(sigmas, Tensor) and len(sigmas) > max(self.steps):
             scheduler.sigmas = torch.cat([sigmas[index.to(sigmas.device)], sigmas[:1]])
+            self.lists.append((scheduler.sigmas, sigmas))
+        self._aim()
+
+    def _aim(self) -> None:
+        """Write the end of the step at hand after its beginning, as some pipelines read both."""
+        turn, step = self.turn, self.steps[self.turn]
+        for places, values in self.lists:
+            places[turn : turn + 2] = values[step : step + 2][: len(places) - turn]
 
     def scale(self, sample: Tensor, own: Callable[[], Tensor]) -> Tensor:
         """By the factor of the step that this evaluation is of."""
@@ -362,6 +371,8 @@ class Backwards:
                 self.point = self.walk.send(self._output(output, sample))[0]
             except StopIteration as end:
                 self.found = end.value
+        if self.turn < len(self.steps):
+            self._aim()
         point = self.point.view_as(sample).to(output.dtype)
         return Answer((point, point)[: 2 if extra.get("return_dict", True) else 1])
 
