@@ -62,7 +62,7 @@ class PipelineModel:
         self.captions, self.offset, self._folder = captions, offset, folder
         self.batching = Batching({} if self.device.type == "cpu" else dict.fromkeys(PARTS, ROWS))
         self._layouts, self._planner = Layouts(self.caller), Planner(self.caller)
-        self._direct = False
+        self._direct = self._short = False
         self._fingerprint = ""
 
     # ---------------------------------------------------------------------------------- what it is
@@ -276,10 +276,21 @@ class PipelineModel:
         steps, guidance, evaluations = how
         if evaluations < 1:
             raise InputError("Undoing a step takes at least one evaluation.")
-        looped = found.to_looped(latent)
-        role = Backwards(plan.grid, plan.response, looped, evaluations, method, self.caller.spare, self._direct)
-        given = found.reordered(role.point).to(self.dtype)
-        self.caller.call(self.caller.pipe.scheduler, role, found, texts, steps, guidance, call, given)
+        own, looped = len(plan.response.a) + self.caller.spare, found.to_looped(latent)
+        for most in (own,) if self._short else (None, own):
+            role = Backwards(
+                plan.grid, plan.response, looped, evaluations, method, self.caller.spare, self._direct, most
+            )
+            try:
+                while role.found is None and role.left:
+                    given = found.reordered(role.point).to(self.dtype)
+                    self.caller.call(self.caller.pipe.scheduler, role, found, texts, steps, guidance, call, given)
+            except ModelError as error:
+                if most is not None or role.turn < own or not isinstance(error.__cause__, IndexError):
+                    raise
+                self._short = True  # it keeps a place for each of its own steps, and no more
+                continue
+            break
         self._direct = role.direct
         if role.found is None:
             raise ModelError(f"{self.name} left its loop before all steps were undone.")

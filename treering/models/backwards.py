@@ -324,23 +324,41 @@ class Backwards:
 
     The first turn of the loop shows what the pipeline made of ``latents=``; it is not used, so that nothing depends
     on how a pipeline scales them.  ``direct`` leaves it out, where it is known that they come through as they are.
-    ``spare``: times at the end of the list that the pipeline's loop leaves out.
+    ``spare``: times at the end of the list that the pipeline's loop leaves out.  ``most``: turns that a loop may have
+    (None: any number); where that is not enough, the pipeline is called again until ``found`` is there.
     """
 
     def __init__(
-        self, grid: Any, response: Response, latent: Tensor, evaluations: int, method: Method, spare: int, direct: bool
+        self,
+        grid: Any,
+        response: Response,
+        latent: Tensor,
+        evaluations: int,
+        method: Method,
+        spare: int,
+        direct: bool,
+        most: int | None = None,
     ) -> None:
-        self.grid, self.response, self.direct = grid, response, direct
-        steps = order(response, evaluations)
-        self.steps = [*steps[: not direct], *steps, *steps[-1:] * spare]
+        self.grid, self.response, self.direct, self.spare, self.most = grid, response, direct, spare, most
+        self.left = order(response, evaluations)
+        self.steps = list[int]()
         self.walk = walk(response, latent, evaluations, 1e-3, method)
         self.point, self.found = next(self.walk)[0], None
         self.turn, self.lists = 0, list[tuple[Tensor, Tensor]]()
 
     found: Found | None
 
+    def _begin(self) -> None:
+        """The steps of one call's loop."""
+        first = 0 if self.direct else 1
+        part = len(self.left) if self.most is None else max(1, self.most - first - self.spare)
+        now, self.left = self.left[:part], self.left[part:]
+        self.steps, self.turn = [*now[:first], *now, *now[-1:] * self.spare], 0
+        self.shown = first == 0
+
     def set_timesteps(self, scheduler: Any, own: Callable[..., None], args: Any, kwargs: Any) -> None:
         """The times of all evaluations, and their noise levels where the scheduler has such."""
+        self._begin()
         index, times = torch.tensor(self.steps), self.response.times
         scheduler.timesteps = times[index.to(times.device)]
         scheduler.num_inference_steps = len(self.steps)
@@ -364,9 +382,10 @@ class Backwards:
     def step(self, output: Tensor, sample: Tensor, own: OwnStep, extra: dict[str, Any]) -> Any:
         """The next point at which a model output is needed."""
         self.turn += 1
-        if self.turn == 1 and not self.direct:
+        if not self.shown:
             self.direct = torch.equal(sample, self.point.view_as(sample).to(sample.dtype))  # for calls to come
-        elif self.found is None:
+            self.shown = True
+        elif self.found is None and self.turn <= len(self.steps) - self.spare:
             try:
                 self.point = self.walk.send(self._output(output, sample))[0]
             except StopIteration as end:

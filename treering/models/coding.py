@@ -27,7 +27,9 @@ def decode(network: Any, found: Layout, latent: Tensor) -> Tensor:
     """Latents ``[B, *found.shape]`` to pixels ``[B, 3, H, W]`` or clips ``[B, 3, F, H, W]``, float32, not clipped."""
     more, named = found.decode
     with _typed(network, found):
-        pixels = tensor_of(through(network, "decode", found.to_autoencoder(latent).to(found.number), *more, **named)).float()
+        pixels = tensor_of(
+            through(network, "decode", found.to_autoencoder(latent).to(found.number), *more, **named)
+        ).float()
     if found.frames is None:
         return pixels[:, :, 0] if pixels.ndim == 5 else pixels
     if pixels.ndim == 4:  # frame by frame: [B F, 3, H, W]

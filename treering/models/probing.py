@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 from collections.abc import Sequence
@@ -25,8 +26,8 @@ _PICTURES = frozenset(
     ("image", "images", "mask_image", "control_image", "conditioning_image", "init_image", "video", "control_video")
 )
 """Arguments of calls by which pictures come in, to be edited, enlarged or followed."""
-_PROBING = (2, 4, 1, 20)
-"""Numbers of steps to try while probing a layout; only the first is done."""
+_PROBING = (2, 4, 1, 20, None)
+"""Numbers of steps to try while probing a layout (None: the pipeline's own); only the first is done."""
 
 
 @dataclass
@@ -42,7 +43,7 @@ class Plain:
     """A call without ``latents=`` that a pipeline took, and what was seen in it."""
 
     call: dict[str, Any]
-    steps: int
+    steps: int | None
     cut: int
     text: str
     idle: bool
@@ -172,12 +173,17 @@ class Prober:
         """Why no call of this size went through, as a sentence."""
         name, takes = self.caller.name, self.caller.takes
         if _lacks_package(problem):
-            return f"{name} needs a Python package that is not installed here: {first_line(problem.__cause__ or problem)}"
+            return (
+                f"{name} needs a Python package that is not installed here: {first_line(problem.__cause__ or problem)}"
+            )
         if call.get("height") and self.caller.spoken:
             return f"{name} makes no pictures of {call['width']}x{call['height']}: {first_line(problem)}"
-        if wanted := sorted(takes & _PICTURES):
+        message, wanted = first_line(problem), sorted(takes & _PICTURES)
+        parameters = inspect.signature(type(self.caller.pipe).__call__).parameters
+        if any(parameters[one].default is inspect.Parameter.empty or one in message for one in wanted):
             return f"{name} edits or upscales pictures (its call takes {wanted[0]}=); one that makes them is needed."
-        return f"{name} cannot be called with a prompt alone: {first_line(problem)}"
+        beside = f" (its call takes {wanted[0]}= too)" if wanted else ""
+        return f"{name} cannot be called with a prompt alone{beside}: {message}"
 
     def _see_noise(self, watch: Watch) -> None:
         """Keep the reason if the sampler adds noise: some such samplers take few numbers of steps."""
@@ -192,9 +198,10 @@ class Prober:
         with Draws() as draws, watched(modules(self.caller.pipe), self.caller.memo) as called:
             self._send(plain, plain.watch, None, parts, None)
         if not plain.watch.turns:
-            raise ModelError("its loop did no step")
+            raise ModelError("its loop takes no step with its own scheduler, perhaps with copies of it")
         plain.decoder, plain.drawn = _picture_decoder(seen), draws.shapes
         plain.seen = seen[plain.decoder]
+        _joined(plain.seen)
         if self.caller.doubles is None and not plain.idle:
             with watched(modules(self.caller.pipe), self.caller.memo) as single:
                 self._send(plain, Watch(cut=plain.cut), None, {}, 1.0)
@@ -254,6 +261,8 @@ def _picture_decoder(seen: dict[str, Seen]) -> str:
 
 
 def _joined(seen: Seen) -> Tensor:
+    if len({z.shape[1:] for z, _, _ in seen.calls}) > 1:
+        raise ModelError("its autoencoder is asked for parts of different sizes, which may overlap")
     return torch.cat([z for z, _, _ in seen.calls])
 
 
