@@ -321,7 +321,10 @@ def _caption(job: Job, model: Model, i: int) -> str:
 
 def _marked(job: Job, model: Model, keyring: Keyring) -> Make:
     from treering import checking, filming, writing
+    from treering.reading.lengths import check_pictures
 
+    if job.frames is None:
+        check_pictures(model)
     keyring.check_fits(model, job.size)
     steps, guidance = writing.own(model, job.sampling.steps, job.sampling.guidance)
     checker = None if job.level is None else checking.Checker(model, keyring, job.level)

@@ -22,6 +22,7 @@ from .options import (
     Channels,
     FiniteRange,
     NamedFile,
+    OneSize,
     Rings,
     force_option,
     json_option,
@@ -130,6 +131,13 @@ Patterns:
     help="Share of the first channel's values that all classes have in common: by it a mirrored, turned or cropped "
     "picture is put right, whatever the number of classes.",
 )
+@click.option(
+    "--size",
+    type=OneSize(),
+    metavar="WxH",
+    show_default="the model's own",
+    help="Width and height of the pictures or clips; `treering keys set --sizes` adds others.",
+)
 @with_name(DEFAULT)
 @click.option("--public", is_flag=True, help="Mark it as public: for demonstrations, as it hides nothing.")
 @force_option("Replace a keyring. The old secret is destroyed, and marks made with it can never be read again.")
@@ -143,6 +151,7 @@ def new(
     noise_channels: tuple[int, ...] | None,
     rings: tuple[int, int] | None,
     sync: float | None,
+    size: tuple[int, int] | None,
     model: str | None,
     download: bool,
     public: bool,
@@ -153,7 +162,7 @@ def new(
     named = output or user_keyring()
     old, path = _replaced(named, force), _target(named)
     classes, mark = classes or _classes(KINDS[pattern]), _pattern(pattern, channels, noise_channels, rings, sync)
-    fitting, pages = model_and_pages(model, download)
+    fitting, pages = model_and_pages(model, download, size)
     keyring = Keyring.new(
         pattern=mark,
         classes=classes,
@@ -173,7 +182,7 @@ def _chosen(keyring: Keyring, pages: Any) -> Keyring:
     from treering.reading import flocks
 
     keyring.check()  # a pattern that does not fit is told before it is tried
-    return flocks.careful(keyring, pages)
+    return keyring if pages is None else flocks.careful(keyring, pages)
 
 
 def _target(path: Path) -> Path:

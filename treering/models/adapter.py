@@ -19,12 +19,13 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, ModelError
+from ..settings import STEPS
 from ..solvers import Method
 from ..types import Solution
 from . import coding, fingerprint
 from .backwards import SOLVER, Backwards, Blend, Exact, Found, Watch
 from .batching import PARTS, Batching
-from .calling import Caller
+from .calling import GUIDANCE, Caller
 from .layout import Layout, Shape
 from .layouts import Layouts
 from .planning import Plan, Planner
@@ -101,6 +102,25 @@ class PipelineModel:
     def clips(self) -> bool:
         """Whether the pipeline makes clips."""
         return self.caller.frames_name is not None
+
+    @property
+    def frames(self) -> int | None:
+        """Frames of a clip unless others are asked for; None where pictures are made."""
+        name = self.caller.frames_name
+        usual = self.caller.usual(name) if name else None
+        return usual if isinstance(usual, int) or name is None else self.layout().frames
+
+    @property
+    def steps(self) -> int:
+        """Sampler steps of the pipeline's own call unless others are asked for."""
+        usual = self.caller.usual("num_inference_steps")
+        return usual if isinstance(usual, int) else STEPS
+
+    @property
+    def guidance(self) -> float:
+        """Guidance of the pipeline's own call, by the argument that :meth:`sample` gives it; 1 where there is none."""
+        usual = next((self.caller.usual(name) for name in GUIDANCE[::-1] if name in self.caller.takes), None)
+        return float(usual) if isinstance(usual, int | float) else 1.0
 
     @property
     def tf32(self) -> bool:

@@ -77,6 +77,11 @@ class Caller:
         """The argument that says how many frames a clip has, if there is one."""
         return next((name for name in FRAMES if name in self.takes), None)
 
+    def usual(self, name: str) -> Any:
+        """What an argument of the call is unless it is given; None where it has no such value, or is none."""
+        one = inspect.signature(type(self.pipe).__call__).parameters.get(name)
+        return None if one is None or one.default is inspect.Parameter.empty else one.default
+
     def decoders(self) -> dict[str, Any]:
         """The autoencoders among the components, by name."""
         return {n: m for n, m in modules(self.pipe).items() if hasattr(m, "decode") and hasattr(m, "encode")}
