@@ -11,7 +11,7 @@ import click
 
 from treering.errors import TreeringError
 from treering.marks.keyring import MARKS, NONCES, Keyring, usual_nonces
-from treering.marks.patterns import KINDS, Kind, Pattern
+from treering.marks.patterns import KINDS, OUTERMOST, Kind, Pattern
 from treering.models import DEFAULT
 
 from . import keys_change, keys_evidence, keys_names
@@ -120,7 +120,7 @@ Patterns:
     "--rings",
     type=Rings(),
     metavar="FIRST-LAST",
-    show_default=_usual(f"{_DEFAULT.inner}-{_DEFAULT.outer}", _own_rings),
+    show_default=_usual(f"{_DEFAULT.inner}-{_DEFAULT.outer}, to {OUTERMOST} in larger latents", _own_rings),
     help="First and last ring.",
 )
 @click.option(
@@ -163,6 +163,8 @@ def new(
     old, path = _replaced(named, force), _target(named)
     classes, mark = classes or _classes(KINDS[pattern]), _pattern(pattern, channels, noise_channels, rings, sync)
     fitting, pages = model_and_pages(model, download, size)
+    if rings is None and not channels and "outer" not in KINDS[pattern].defaults:
+        mark = mark.fitted(fitting["shape"])
     keyring = Keyring.new(
         pattern=mark,
         classes=classes,

@@ -44,9 +44,10 @@ def embed_clip(
 ) -> Frames:
     """One clip marked with class ``key`` (None: unmarked): uint8 ``[F, H, W, 3]``.
 
-    ``frames``: how many; a video model that makes clips of certain lengths alone raises ``ModelError``.  ``seed`` and
-    ``nonce``, ``steps`` and ``guidance``: as for :func:`treering.embed`.  ``turn``: degrees that a picture model's noise turns from frame to frame.
-    ``share``: see :mod:`treering.marks.clips`.  ``call``: what else the call of a video pipeline takes.
+    ``frames``: how many; a video model that makes clips of certain lengths alone raises ``InputError``.  ``seed``,
+    ``nonce``, ``steps`` and ``guidance``: as for :func:`treering.embed`.  ``turn``: degrees that a picture model's
+    noise turns from frame to frame.  ``share``: see :mod:`treering.marks.clips`.  ``call``: what else the call of a
+    video pipeline takes.
     """
     seed = secrets.randbits(62) if seed is None else seed
     steps, guidance = writing.own(model, steps, guidance)

@@ -91,9 +91,7 @@ def load(
     return Loaded(item, digest, picture)
 
 
-def _clip(
-    item: Item, size: Size | Sequence[Size] | None, known: Known, strict: bool, frames: int | None
-) -> Loaded:
+def _clip(item: Item, size: Size | Sequence[Size] | None, known: Known, strict: bool, frames: int | None) -> Loaded:
     """A clip: a few of its frames ``[K, H, W, 3]``, of the first size; its digest is that of the whole file."""
     digest = clips.digest(item.path, item.name)
     if digest in known:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, KeyringError, ModelError
+from ..errors import InputError, KeyringError
 from . import bounds, fitting, ids
 from . import keys as streams
 from .bounds import MAX_CLASSES, Shape, Size
@@ -130,7 +130,10 @@ class Keyring:
     @classmethod
     def for_model(cls, model: Fits, **settings: Any) -> Keyring:
         """A fresh keyring that fits a ``treering.models.Model``."""
-        return cls.new(shape=plane(model.shape), image_size=model.image_size, model=model.name, **settings)
+        shape = plane(model.shape)
+        if settings.get("derivation", 2) == 2:
+            settings.setdefault("pattern", Pattern.fitting(shape))
+        return cls.new(shape=shape, image_size=model.image_size, model=model.name, **settings)
 
     def with_secret(self, secret: bytes) -> Keyring:
         """The same settings under another secret."""

@@ -30,9 +30,9 @@ class Caller:
     """A pipeline and what has been learned of how to call it.
 
     ``doubles``: whether guidance doubles what the denoiser is asked for (it is embedded otherwise; None: not known).
-    ``empty``: the prompt that stands for none, and ``negative`` what must go with it; ``spoken``: whether a call with it alone has gone through.  ``spare``:
-    last timesteps that the loop leaves out.  ``noisy``: the reason, if its sampler adds noise.  ``tf32``: whether a GPU
-    may round float32 to TF32.
+    ``empty``: the prompt that stands for none, and ``negative`` what must go with it; ``spoken``: whether a call with
+    them alone has gone through.  ``spare``: last timesteps that the loop leaves out.  ``noisy``: the reason, if its
+    sampler adds noise.  ``tf32``: whether a GPU may round float32 to TF32.
     """
 
     def __init__(self, pipe: Any, name: str | None = None) -> None:

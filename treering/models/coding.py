@@ -62,7 +62,7 @@ def _mode(answer: Any) -> Tensor:
 
 
 def through(network: Any, way: str, x: Tensor, *more: Any, **named: Any) -> Any:
-    """``network.decode(x, ...)`` or ``encode``; in tiles where it has no other way and nobody has asked for tiles yet."""
+    """``network.decode(x, ...)`` or ``encode``; in tiles where it has no other way and nobody has asked for them."""
     try:
         return getattr(network, way)(x, *more, **named)
     except NotImplementedError:

@@ -93,16 +93,19 @@ def measure(family: Family, count: int = 1, half: bool = True) -> Row:
         row.refused = str(error)
         return row
     if half:
-        pipe = family.pipe.to(torch.bfloat16)
-        try:
-            _measure(row, pipe, prompt, call, count, "bfloat16")
-        except TreeringError as error:
-            row.remark = (
-                f"in bfloat16: {error}"
-                if _fails(pipe, family.call) is None
-                else (f"in bfloat16 the pipeline fails by itself: {first_line(_fails(pipe, family.call) or error)}")
-            )
+        _in_bfloat16(row, family, prompt, call, count)
     return row
+
+
+def _in_bfloat16(row: Row, family: Family, prompt: str, call: dict[str, Any], count: int) -> None:
+    """What goes wrong is a remark, as some pipelines cannot be run in it by themselves."""
+    pipe = family.pipe.to(torch.bfloat16)
+    try:
+        _measure(row, pipe, prompt, call, count, "bfloat16")
+    except TreeringError as error:
+        alone = _fails(pipe, family.call)
+        why = f"the pipeline fails by itself: {first_line(alone)}" if alone else str(error)
+        row.remark = f"in bfloat16 {why}"
 
 
 def _in_float32(row: Row, family: Family, prompt: str, call: dict[str, Any], count: int) -> None:
