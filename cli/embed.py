@@ -358,7 +358,10 @@ def _unmarked(job: Job, model: Model) -> Make:
     """Needs no keyring: nothing of it goes into the picture."""
     from treering import filming, writing
     from treering.marks.seeds import plain_noise
+    from treering.reading.lengths import check_pictures
 
+    if job.frames is None:
+        check_pictures(model)
     steps, guidance = writing.own(model, job.sampling.steps, job.sampling.guidance)
 
     def make(one: Picture) -> tuple[NDArray[Any], None]:

@@ -62,7 +62,7 @@ def in_role(scheduler: Any, role: Role, **state: Any) -> Any:
         return role.scale(sample, functools.partial(own.scale_model_input, self, sample, *args, **kwargs))
 
     methods: dict[str, Any] = {"set_timesteps": set_timesteps, "step": step}
-    methods["__deepcopy__"] = lambda self, memo: plain_copy(scheduler)
+    methods["__deepcopy__"] = lambda self, memo: plain_copy(self, own)
     if hasattr(own, "scale_model_input"):
         methods["scale_model_input"] = functools.wraps(own.scale_model_input)(scale_model_input)
     if "init_noise_sigma" in state and isinstance(getattr(own, "init_noise_sigma", None), property):

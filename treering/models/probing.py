@@ -30,6 +30,13 @@ _PROBING = (2, 4, 1, 20, None)
 """Numbers of steps to try while probing a layout (None: the pipeline's own); only the first is done."""
 
 
+class Unfollowed(ModelError):
+    """A loop that does not ask the scheduler that the pipeline has."""
+
+    def __init__(self) -> None:
+        super().__init__("its loop takes no step with its own scheduler, perhaps with copies of it")
+
+
 @dataclass
 class Seen:
     """What an autoencoder in disguise was asked for, and what it answered."""
@@ -159,7 +166,8 @@ class Prober:
                 if out_of_memory(error):
                     raise
                 problem = problem or error
-                if _lacks_package(error):
+                if _lacks_package(error) or isinstance(error, Unfollowed):
+                    problem = error
                     break
                 continue
             self.caller.empty, self.caller.spare = text, cut - plain.watch.turns
@@ -198,7 +206,7 @@ class Prober:
         with Draws() as draws, watched(modules(self.caller.pipe), self.caller.memo) as called:
             self._send(plain, plain.watch, None, parts, None)
         if not plain.watch.turns:
-            raise ModelError("its loop takes no step with its own scheduler, perhaps with copies of it")
+            raise Unfollowed
         plain.decoder, plain.drawn = _picture_decoder(seen), draws.shapes
         plain.seen = seen[plain.decoder]
         _joined(plain.seen)
