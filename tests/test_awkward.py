@@ -123,9 +123,16 @@ def test_a_video_folder_from_the_command_line(folder: Path, tmp_path: Path, monk
 def test_what_a_video_folder_reads_is_the_mark(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with quiet():
         model = treering.load_model(str(folder))
-        ring = Keyring(bytes(range(32)), Pattern("noise", (0, 1, 2, 3), (), 1, 3), (4, 8, 8), image_size=(64, 64), steps=4)
-        kept = dict[int, Any]()
-        monkeypatch.setattr(model, "decode", lambda latent: kept.setdefault(0, latent) and torch.zeros(1, 3, 9, 64, 64))
+        ring = Keyring(
+            bytes(range(32)), Pattern("noise", (0, 1, 2, 3), (), 1, 3), (4, 8, 8), image_size=(64, 64), steps=4
+        )
+        kept = list[torch.Tensor]()
+
+        def decode(latent: torch.Tensor) -> torch.Tensor:
+            kept.append(latent)
+            return torch.zeros(1, 3, 9, 64, 64)
+
+        monkeypatch.setattr(model, "decode", decode)
         frames = filming.embed_clip(model, ring, 3, "word1", 9, seed=1, steps=4, guidance=1.0)
         monkeypatch.setattr(model, "encode", lambda pixels: kept[0])  # an autoencoder that loses nothing
         frames[:, ::2] = 255  # not of one colour
