@@ -97,7 +97,7 @@ def _clip(item: Item, size: Size | Sequence[Size] | None, known: Known, strict: 
     if digest in known:
         return Loaded(item, digest)
     try:
-        which = {} if frames is None else {"most": frames, "together": True}
+        which: dict[str, Any] = {} if frames is None else {"most": frames, "together": True}
         clip = clips.read(item.path, _first(size), name=item.name, strict=strict, **which)
     except ImageError as error:
         return Loaded(item, digest, error=str(error))

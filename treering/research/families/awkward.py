@@ -15,7 +15,7 @@ from torch import Tensor
 from .own import Built, _kl, _unet, clip, tokenizer
 
 
-class Tiles(AutoencoderKL):
+class Tiles(AutoencoderKL):  # type: ignore[misc]
     """An autoencoder that works in tiles alone."""
 
     def decode(self, z: Tensor, *more: Any, **named: Any) -> Any:
@@ -31,7 +31,7 @@ class Tiles(AutoencoderKL):
         return super().encode(x, *more, **named)
 
 
-class Plain(DiffusionPipeline):
+class Plain(DiffusionPipeline):  # type: ignore[misc]
     """A flow: one text encoder, one U-Net, one autoencoder."""
 
     def __init__(self, vae: Any, text_encoder: Any, tokenizer: Any, unet: Any, scheduler: Any) -> None:
