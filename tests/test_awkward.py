@@ -18,6 +18,7 @@ from treering.marks.patterns import Pattern
 from treering.models import layout
 from treering.models.adapter import PipelineModel
 from treering.models.hub import quiet
+from treering.models.probing import _lacks_package
 from treering.models.twin import disguised
 from treering.reading.lengths import AnyLength
 from treering.research.families.awkward import AWKWARD
@@ -139,3 +140,14 @@ def test_what_a_video_folder_reads_is_the_mark(folder: Path, monkeypatch: pytest
         read = AnyLength(model, ring, Reading(effort="fast", prompt="word1"))
         found = read(frames[None])[0]
         assert (found.key, found.log10_p < -6, read.together) == (3, True, 81)
+
+
+def test_a_package_that_is_missing_is_told_and_nothing_else_is_taken_for_it() -> None:
+    def failed(cause: Exception) -> ModelError:
+        problem = ModelError("it failed in its own call")
+        problem.__cause__ = cause
+        return problem
+
+    assert _lacks_package(failed(NameError("name 'ftfy' is not defined")))
+    assert not _lacks_package(failed(UnboundLocalError("local variable 'latents'")))
+    assert not _lacks_package(failed(TypeError("no")))

@@ -62,7 +62,8 @@ class Plain:
 
 def _lacks_package(problem: BaseException) -> bool:
     """Whether a pipeline failed for a package that its library imports where it is there; then names are missing."""
-    return isinstance(problem.__cause__ or problem, NameError | ImportError)
+    cause = problem.__cause__ or problem
+    return isinstance(cause, NameError | ImportError) and not isinstance(cause, UnboundLocalError)
 
 
 def _predicts(network: Any) -> bool:
