@@ -94,7 +94,12 @@ class Caller:
             return {"true_cfg_scale": guidance} | ({"negative_prompt": ""} if guidance > 1 else {})
         if "guidance_scale" not in self.takes or (guidance == 1 and self.doubles is False):
             return {}
-        return {"guidance_scale": guidance}
+        instead = {name: None for name in self.takes if self.schedules(name)}
+        return {**instead, "guidance_scale": guidance}
+
+    def schedules(self, name: str) -> bool:
+        """Whether an argument says guidance by a list with one number for each step, unless it is given."""
+        return name.startswith("guidance_") and isinstance(self.usual(name), list | tuple)
 
     def call(
         self,

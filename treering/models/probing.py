@@ -111,7 +111,8 @@ class Prober:
 
     def layout(self, size: tuple[int, int] | None, frames: int | None, call: dict[str, Any]) -> Layout:
         """Send a plain call, then indices, through the pipeline; see ``layout``."""
-        call = {name: value for name, value in call.items() if name not in GUIDANCE}  # probed without and with it
+        said = {name for name in call if name in GUIDANCE or self.caller.schedules(name)}  # probed without and with it
+        call = {name: value for name, value in call.items() if name not in said}
         asked = {} if size is None else {"height": size[0], "width": size[1]}
         if frames is not None and self.caller.frames_name:
             asked[self.caller.frames_name] = frames
