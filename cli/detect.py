@@ -32,8 +32,10 @@ from .terminal import standard_input
 if TYPE_CHECKING:
     from treering.batch import Detect
     from treering.marks.names import Names
+    from treering.models import Model
     from treering.reading import Detector
     from treering.reading.clips import ClipDetector
+    from treering.reading.lengths import AnyLength
     from treering.reading.pages import Pages
     from treering.types import Detection
 
@@ -155,20 +157,23 @@ class _Reader:
         return self._names[found.keyring].of(result.key) if found.keyring in self._names else None
 
     @cached_property
+    def model(self) -> Model:
+        return self.searched.model.load(self.searched.keyring.model)
+
+    @cached_property
     def detector(self) -> Detector:
-        keyring = self.searched.keyring
-        return detector(self.searched.model.load(keyring.model), keyring, self.reading)
+        return detector(self.model, self.searched.keyring, self.reading)
 
     @cached_property
     def detect(self) -> Detect:
         return self.searched.detectors(self.reading) if self.searched.several else self.detector
 
     @cached_property
-    def clips(self) -> ClipDetector:
+    def clips(self) -> ClipDetector | AnyLength:
         """What reads clips, by the same model."""
-        from treering.reading.clips import ClipDetector
+        from treering.reading.lengths import clips_by
 
-        return ClipDetector(self.detector.model, self.searched.keyring, self.reading)
+        return clips_by(self.model, self.searched.keyring, self.reading)
 
     @cached_property
     def pages(self) -> Pages | None:
@@ -213,7 +218,9 @@ class _Reader:
             raise ImageError(f"{path} is a clip; evidence is written for pictures alone.")
         if self.searched.several:
             raise ImageError(f"{path} is a clip; clips are searched for one keyring with one model.")
-        clip = clips.read(path, self.searched.size, strict=self.reading.strict)
+        frames = getattr(self.clips, "together", None)
+        which = {} if frames is None else {"most": frames, "together": True}
+        clip = clips.read(path, self.searched.size, strict=self.reading.strict, **which)
         return self.clips(clip.frames[None], [clip.notes])[0]
 
     @property

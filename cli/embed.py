@@ -73,6 +73,14 @@ class Picture:
     nonce: int | None = None
 
 
+@dataclass(frozen=True)
+class How:
+    """What is told of every picture: ``sampling``, where nothing is left open; ``level`` as in :class:`Job`."""
+
+    sampling: Sampling
+    level: float | None
+
+
 Make = Callable[[Picture], "tuple[NDArray[Any], Checked | None]"]
 """Makes one picture, uint8 ``[H, W, 3]``, or clip, ``[F, H, W, 3]``, and says what reading it back has shown, if it
 was."""
@@ -180,7 +188,8 @@ def command(
     may write into one folder and one manifest. The next start mends what a kill left undone.
 
     \b
-    --json prints one object for each picture: file, prompt, seconds; with --manifest also key and seed; with --check
+    --json prints one object for each picture: file, prompt, seconds, steps, guidance (the model's own unless they were
+    given); with --manifest also key and seed; with --check
     also check: log10 p as it is and cut to half, stages, what was changed. The manifest has these columns then.
     Example: treering embed --key 2 --count 10 --output pictures
     """
@@ -202,8 +211,8 @@ def command(
         gallery = (
             _gallery(output, job.count, manifest, force) if frames is None else _film(output, job, manifest, force)
         )
-        make, pictures = _prepare(job, ring, model)
-        _run(gallery, as_json, make, pictures, job.level)
+        make, pictures, how = _prepare(job, ring, model)
+        _run(gallery, as_json, make, pictures, how)
 
 
 def _keys(key: int | None, keys: Sequence[int] | None) -> Sequence[int] | None:
@@ -254,18 +263,21 @@ def _tell_mended(gallery: Gallery | Film) -> None:
 # With what
 
 
-def _prepare(job: Job, keyring: Keyring | None, choice: ModelChoice) -> tuple[Make, list[Picture]]:
-    """The maker of pictures, and what to make."""
+def _prepare(job: Job, keyring: Keyring | None, choice: ModelChoice) -> tuple[Make, list[Picture], How]:
+    """The maker of pictures, what to make, and what is the same for all of them."""
+    from treering import writing
     from treering.marks.seeds import draw_marks
 
     model = choice.load("" if keyring is None else keyring.model)
+    sampling = Sampling(*writing.own(model, job.sampling.steps, job.sampling.guidance))
+    job, how = replace(job, sampling=sampling), How(sampling, job.level)
     captions = [_caption(job, model, i) for i in range(job.count)]
     if job.keys is None:
-        return _unmarked(job, model), [Picture(job.seed + i, caption) for i, caption in enumerate(captions)]
+        return _unmarked(job, model), [Picture(job.seed + i, caption) for i, caption in enumerate(captions)], how
     keyring = keyring or _first_keyring(model)
     marks = draw_marks(keyring, job.keys, job.count, job.seed)
     pictures = [Picture(job.seed + i, captions[i], *mark) for i, mark in enumerate(marks)]
-    return _marked(job, model, keyring), pictures
+    return _marked(job, model, keyring), pictures, how
 
 
 def _keyring(job: Job, path: Path | None) -> Keyring | None:
@@ -321,7 +333,10 @@ def _caption(job: Job, model: Model, i: int) -> str:
 
 def _marked(job: Job, model: Model, keyring: Keyring) -> Make:
     from treering import checking, filming, writing
+    from treering.reading.lengths import check_pictures
 
+    if job.frames is None:
+        check_pictures(model)
     keyring.check_fits(model, job.size)
     steps, guidance = writing.own(model, job.sampling.steps, job.sampling.guidance)
     checker = None if job.level is None else checking.Checker(model, keyring, job.level)
@@ -343,7 +358,10 @@ def _unmarked(job: Job, model: Model) -> Make:
     """Needs no keyring: nothing of it goes into the picture."""
     from treering import filming, writing
     from treering.marks.seeds import plain_noise
+    from treering.reading.lengths import check_pictures
 
+    if job.frames is None:
+        check_pictures(model)
     steps, guidance = writing.own(model, job.sampling.steps, job.sampling.guidance)
 
     def make(one: Picture) -> tuple[NDArray[Any], None]:
@@ -358,16 +376,17 @@ def _unmarked(job: Job, model: Model) -> Make:
 # Work
 
 
-def _run(gallery: Gallery | Film, as_json: bool, make: Make, pictures: Sequence[Picture], level: float | None) -> None:
+def _run(gallery: Gallery | Film, as_json: bool, make: Make, pictures: Sequence[Picture], how: How) -> None:
     bar = click.progressbar(length=len(pictures), file=sys.stderr, width=30, show_pos=True)
     with bar if on_terminal() and len(pictures) > 1 else nullcontext() as progress:
         for file, picture in zip(gallery.files, pictures, strict=True):
             record, checked = _one(gallery, make, picture, file)
+            record |= {"steps": how.sampling.steps, "guidance": how.sampling.guidance}
             clear_line()
             _tell_mended(gallery)
             _print(record, checked, as_json)
-            if checked and level is not None:
-                checks.warn(record["file"], checked, level)
+            if checked and how.level is not None:
+                checks.warn(record["file"], checked, how.level)
             if progress:
                 progress.update(1)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from treering.marks.bounds import MAX_CLASSES
+from treering.marks.fitting import plane
 from treering.marks.keyring import Keyring
 from treering.marks.patterns import Pattern
 from treering.models import BUILT_IN, DEFAULT
@@ -52,20 +53,29 @@ def model_settings(name: str | None, download: bool) -> dict[str, Any]:
     if built_in := BUILT_IN.get(name or DEFAULT):
         return dict(built_in.settings)
     model = ModelChoice(name, download=download).load()
-    return {"model": model.name, "shape": model.shape, "image_size": model.image_size}
+    return _settings(model, None)
 
 
-def model_and_pages(name: str | None, download: bool) -> tuple[dict[str, Any], Any]:
+def _settings(model: Model, size: tuple[int, int] | None) -> dict[str, Any]:
+    shape = plane(model.shape if size is None else model.noise_shape(size))
+    return {"model": model.name, "shape": shape, "image_size": size or model.image_size}
+
+
+def model_and_pages(name: str | None, download: bool, size: tuple[int, int] | None) -> tuple[dict[str, Any], Any]:
     """As :func:`model_settings`, and what the model recovers from reference pages: noises ``[P, C, h, w]``.
 
-    For what ships with the package both are known; another model is loaded, and reads one page of each kind.
+    For what ships with the package both are known; another model is loaded, and reads one page of each kind.  None for
+    a model that makes clips, and for another size than its own: no pages are read then.
     """
     from treering.reading import flocks
 
-    if built_in := BUILT_IN.get(name or DEFAULT):
+    built_in = BUILT_IN.get(name or DEFAULT)
+    if built_in and size in (None, built_in.settings["image_size"]):
         return dict(built_in.settings), flocks.stored(built_in.pages)
     model = ModelChoice(name, download=download).load()
-    settings = {"model": model.name, "shape": model.shape, "image_size": model.image_size}
+    settings = _settings(model, size)
+    if getattr(model, "clips", False) or size not in (None, model.image_size):
+        return settings, None
     say("Reading a few pages with the model, so that the secret is none that names them ...")
     return settings, flocks.together(flocks.reference(model, 1))
 

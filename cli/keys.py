@@ -11,7 +11,7 @@ import click
 
 from treering.errors import TreeringError
 from treering.marks.keyring import MARKS, NONCES, Keyring, usual_nonces
-from treering.marks.patterns import KINDS, Kind, Pattern
+from treering.marks.patterns import KINDS, MOST_OUTER, Kind, Pattern
 from treering.models import DEFAULT
 
 from . import keys_change, keys_evidence, keys_names
@@ -22,6 +22,7 @@ from .options import (
     Channels,
     FiniteRange,
     NamedFile,
+    OneSize,
     Rings,
     force_option,
     json_option,
@@ -120,7 +121,7 @@ Patterns:
     type=Rings(),
     metavar="FIRST-LAST",
     show_default=_usual(f"{_DEFAULT.inner}-{_DEFAULT.outer}", _own_rings),
-    help="First and last ring.",
+    help=f"First and last ring. Noise reaches the corners of the spectrum, ring {MOST_OUTER} in larger latents.",
 )
 @click.option(
     "--sync",
@@ -129,6 +130,13 @@ Patterns:
     show_default=_usual(f"{_DEFAULT.sync_share:g}", _own_share),
     help="Share of the first channel's values that all classes have in common: by it a mirrored, turned or cropped "
     "picture is put right, whatever the number of classes.",
+)
+@click.option(
+    "--size",
+    type=OneSize(),
+    metavar="WxH",
+    show_default="the model's own",
+    help="Width and height of the pictures or clips; `treering keys set --sizes` adds others.",
 )
 @with_name(DEFAULT)
 @click.option("--public", is_flag=True, help="Mark it as public: for demonstrations, as it hides nothing.")
@@ -143,6 +151,7 @@ def new(
     noise_channels: tuple[int, ...] | None,
     rings: tuple[int, int] | None,
     sync: float | None,
+    size: tuple[int, int] | None,
     model: str | None,
     download: bool,
     public: bool,
@@ -153,7 +162,7 @@ def new(
     named = output or user_keyring()
     old, path = _replaced(named, force), _target(named)
     classes, mark = classes or _classes(KINDS[pattern]), _pattern(pattern, channels, noise_channels, rings, sync)
-    fitting, pages = model_and_pages(model, download)
+    fitting, pages = model_and_pages(model, download, size)
     keyring = Keyring.new(
         pattern=mark,
         classes=classes,
@@ -173,7 +182,7 @@ def _chosen(keyring: Keyring, pages: Any) -> Keyring:
     from treering.reading import flocks
 
     keyring.check()  # a pattern that does not fit is told before it is tried
-    return flocks.careful(keyring, pages)
+    return keyring if pages is None else flocks.careful(keyring, pages)
 
 
 def _target(path: Path) -> Path:

@@ -43,7 +43,7 @@ def make(paths: list[str], models: dict[str, Any], reading: dict[str, Any], batc
 def work(searched: Searched, reading: Reading, batch: int | None) -> Work:
     """The detector, with its models loaded, and all that belongs to it."""
     from treering.batch.engines import Work
-    from treering.reading.clips import either
+    from treering.reading.lengths import anything
 
     read: Detect
     if searched.several:
@@ -51,7 +51,8 @@ def work(searched: Searched, reading: Reading, batch: int | None) -> Work:
         pairs = [(one.model, one.keyring) for one in read.all]
     else:
         model = searched.model.load(searched.keyring.model)
-        read, pairs = either(detector(model, searched.keyring, reading)), [(model, searched.keyring)]
+        ring = searched.keyring
+        read, pairs = anything(model, ring, lambda: detector(model, ring, reading), reading), [(model, ring)]
     rows = max(model.batching.rows("detect") for model, _ in pairs)
     return Work(read, _settings(pairs, searched, reading), batch or rows, searched.sizes, reading.strict)
 

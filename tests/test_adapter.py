@@ -16,9 +16,10 @@ import treering
 from treering.errors import InputError, ModelError, SamplerError
 from treering.models import layout
 from treering.models.adapter import PipelineModel
-from treering.models.backwards import order
+from treering.models.calling import FRAMES
 from treering.models.loading import quiet
 from treering.models.response import respond
+from treering.models.undo import order
 from treering.research.families import FOLDER, Family, families
 from treering.research.families.own import KINDS, build
 from treering.research.studies.families import keyring_for, measure, read
@@ -398,6 +399,21 @@ def test_canary() -> None:
         assert isinstance(answer, tuple) and answer[0].shape == x.shape, CANARY + f"{name}.step gives a tuple"
 
 
+def test_canary_of_all_schedulers() -> None:
+    """The names by which ``step`` is called, asked of every scheduler that diffusers ships; those of tokens aside."""
+    import diffusers
+
+    with quiet():
+        names = [name for name in dir(diffusers) if name.endswith("Scheduler")]
+        kinds = [
+            kind for kind in (getattr(diffusers, name) for name in names) if issubclass(kind, diffusers.SchedulerMixin)
+        ]
+    steps = [set(inspect.signature(kind.step).parameters) for kind in kinds if hasattr(kind, "step")]
+    named = sum({"model_output", "timestep", "sample"} <= step for step in steps)
+    assert len(steps) >= 30 and named >= 0.9 * len(steps), CANARY + "step(model_output=, timestep=, sample=)"
+    assert all(type(kind) is type for kind in kinds), CANARY + "schedulers have no class of classes of their own"
+
+
 def test_canary_of_all_pipelines() -> None:
     """What the adapter takes for granted of calls, asked of every pipeline that diffusers ships; none is built."""
     import diffusers
@@ -410,7 +426,7 @@ def test_canary_of_all_pipelines() -> None:
     assert len(making) >= 60, CANARY + "calls take prompt=, latents= and num_inference_steps="
     assert sum("output_type" in call for call in making) >= 0.95 * len(making), CANARY + 'output_type="latent"'
     frames = [call for call in making if any("frames" in name for name in call)]
-    named = sum(bool(call & {"num_frames", "video_length"}) for call in frames)
+    named = sum(bool(call & set(FRAMES)) for call in frames)
     assert named >= 0.8 * len(frames), CANARY + "clips have num_frames="
     index = {"unet": ["diffusers", "UNet2DConditionModel"], "scheduler": ["diffusers", "DDIMScheduler"]}
     assert isinstance(diffusers.StableDiffusionPipeline._optional_components, list), CANARY + "optional components"

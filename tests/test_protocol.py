@@ -19,9 +19,10 @@ from treering.models.loading import resolved
 from treering.research.families.own import build
 from treering.types import Answer
 
-DEMO = "demo"
+DEMO, FLOW = "demo", "demo-flow"
 KINDS = (
     DEMO,
+    FLOW,
     "U-Net, DDIM",
     "U-Net, two encoders, Euler",
     "packed, embedded guidance, flow",
@@ -42,8 +43,16 @@ def small(kind: str) -> PipelineModel:
     return model
 
 
+@cache
+def shipped_flow() -> Model:
+    """The flow that ships with the package."""
+    return treering.load_model(FLOW)
+
+
 @pytest.fixture(params=KINDS)
 def any_model(request: pytest.FixtureRequest, model: Any) -> Any:
+    if request.param == FLOW:
+        return shipped_flow()
     return model if request.param == DEMO else small(request.param)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from . import writing
 from .errors import InputError
 from .marks import clips
+from .marks.fitting import plane
 from .marks.keyring import Keyring
 from .marks.seeds import draw_marks
 from .models import Model
@@ -33,8 +34,8 @@ def embed_clip(
     prompt: str,
     frames: int,
     seed: int | None = None,
-    steps: int = STEPS,
-    guidance: float = GUIDANCE,
+    steps: int | None = None,
+    guidance: float | None = None,
     nonce: int | None = None,
     *,
     turn: float = clips.TURN,
@@ -43,16 +44,16 @@ def embed_clip(
 ) -> Frames:
     """One clip marked with class ``key`` (None: unmarked): uint8 ``[F, H, W, 3]``.
 
-    ``frames``: how many; a video model that makes clips of certain lengths alone raises ``ModelError``.  ``seed`` and
-    ``nonce``: as for :func:`treering.embed`.  ``turn``: degrees that a picture model's noise turns from frame to frame.
-    ``share``: see :mod:`treering.marks.clips`.  ``call``: what else the call of a video pipeline takes.
+    ``frames``: how many; a video model that makes clips of certain lengths alone raises ``InputError``.  ``seed``,
+    ``nonce``, ``steps`` and ``guidance``: as for :func:`treering.embed`.  ``turn``: degrees that a picture model's
+    noise turns from frame to frame.  ``share``: see :mod:`treering.marks.clips`.  ``call``: what else the call of a
+    video pipeline takes.
     """
     seed = secrets.randbits(62) if seed is None else seed
-    if isinstance(model, PipelineModel):
+    steps, guidance = writing.own(model, steps, guidance)
+    if isinstance(model, PipelineModel) and model.clips:
         noise = _of_pipeline(model, keyring, key, frames, seed, nonce, share)
-        asked = model.layout(keyring.image_size, frames).asked
-        latent = model.sample(noise, prompt, steps=steps, guidance=guidance, **asked, **call)
-        return _bytes(model.decode(latent)[0])
+        return _whole(model, noise, keyring.image_size, frames, prompt, steps, guidance, call)
     keyring.check_fits(model)
     noise = _noise(keyring, key, frames, seed, nonce, share, turn)
     return _by_frames(model, noise, prompt, steps, guidance)
@@ -61,10 +62,40 @@ def embed_clip(
 def unmarked_clip(
     model: Model, prompt: str, frames: int, seed: int, steps: int = STEPS, guidance: float = GUIDANCE
 ) -> Frames:
-    """A clip of a picture model without a mark, which needs no keyring: uint8 ``[F, H, W, 3]``."""
+    """A clip without a mark, which needs no keyring: uint8 ``[F, H, W, 3]``, of the model's own size."""
+    if isinstance(model, PipelineModel) and model.clips:
+        shape = _shape(model, None, frames)
+        noise = clips.unmarked(plane(shape), seed, shape[1], None)[0][None]
+        return _whole(model, noise, None, frames, prompt, steps, guidance, {})
     channels, height, width = model.shape
     noise = clips.unmarked((channels, height, width), seed, frames, clips.TURN)[0][None]
     return _by_frames(model, noise, prompt, steps, guidance)
+
+
+def _whole(
+    model: PipelineModel,
+    noise: Tensor,
+    size: tuple[int, int] | None,
+    frames: int,
+    prompt: str,
+    steps: int,
+    guidance: float,
+    call: dict[str, Any],
+) -> Frames:
+    """Noise ``[1, C, F, h, w]`` to frames, all at once."""
+    asked = model.layout(size, frames).asked
+    latent = model.sample(noise, prompt, steps=steps, guidance=guidance, **asked, **call)
+    return _bytes(model.decode(latent)[0])
+
+
+def _shape(model: PipelineModel, size: tuple[int, int] | None, frames: int) -> tuple[int, ...]:
+    """Latent ``(C, F, h, w)`` of a clip of so many frames, which the model must be able to make."""
+    shape, made = model.noise_shape(size, frames), model.layout(size, frames).frames
+    if len(shape) != 4:
+        raise InputError(f"The model {model.name} makes pictures, not clips.")
+    if made != frames:
+        raise InputError(f"The model {model.name} makes clips of {made} frames where {frames} are asked for.")
+    return shape
 
 
 def _by_frames(model: Model, noise: Tensor, prompt: str, steps: int, guidance: float) -> Frames:
@@ -76,18 +107,15 @@ def _by_frames(model: Model, noise: Tensor, prompt: str, steps: int, guidance: f
 def _of_pipeline(
     model: PipelineModel, keyring: Keyring, key: int | None, frames: int, seed: int, nonce: int | None, share: float
 ) -> Tensor:
-    shape = model.noise_shape(keyring.image_size, frames)
-    if len(shape) != 4:
-        raise InputError(f"The model {model.name} makes pictures, not clips.")
+    shape = _shape(model, keyring.image_size, frames)
     check_planes(keyring, shape, model.name)
     return _noise(keyring, key, shape[1], seed, nonce, share, None)
 
 
 def check_planes(keyring: Keyring, shape: tuple[int, ...], name: str) -> None:
     """Raise ``InputError`` unless a keyring is for one frame ``(C, h, w)`` of a clip's latent ``(C, F, h, w)``."""
-    plane = (shape[0], *shape[-2:])
-    if tuple(keyring.shape) != plane:
-        ours, theirs = ("x".join(map(str, one)) for one in (keyring.shape, plane))
+    if tuple(keyring.shape) != plane(shape):
+        ours, theirs = ("x".join(map(str, one)) for one in (keyring.shape, plane(shape)))
         raise InputError(f"The keyring is for latents of {ours}, the frames of {name} have {theirs}.")
 
 

@@ -10,33 +10,33 @@ Units: noise and latents are as the denoiser's loop has them, in the axes of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..errors import InputError, ModelError
+from ..errors import InputError
+from ..settings import STEPS
 from ..solvers import Method
 from ..types import Solution
 from . import coding, fingerprint
-from .backwards import SOLVER, Backwards, Blend, Exact, Found, Watch
+from .backwards import Blend, Exact, Watch
 from .batching import PARTS, Batching
-from .calling import Caller
+from .calling import GUIDANCE, Caller
 from .layout import Layout, Shape
 from .layouts import Layouts
 from .planning import Plan, Planner
 from .precision import exact_float32
 from .response import unclipped
 from .twin import husk, modules, twin, untouched, watched
+from .undo import SOLVER, Found
+from .walker import Prompts, Walker
 
 ROWS = 8
 """Samples that go through the networks together on an accelerator, as long as memory allows; one on a CPU."""
-
-Prompts = Sequence[str] | str
-T = TypeVar("T")
 
 
 class PipelineModel:
@@ -60,9 +60,9 @@ class PipelineModel:
         self.chosen: str | None = None
         self.caller = Caller(pipe, name)
         self.captions, self.offset, self._folder = captions, offset, folder
-        self.batching = Batching({} if self.device.type == "cpu" else dict.fromkeys(PARTS, ROWS))
+        rows = Batching({} if self.device.type == "cpu" else dict.fromkeys(PARTS, ROWS))
         self._layouts, self._planner = Layouts(self.caller), Planner(self.caller)
-        self._direct = False
+        self._walker = Walker(self.caller, rows)
         self._fingerprint = ""
 
     # ---------------------------------------------------------------------------------- what it is
@@ -101,6 +101,34 @@ class PipelineModel:
     def clips(self) -> bool:
         """Whether the pipeline makes clips."""
         return self.caller.frames_name is not None
+
+    @property
+    def frames(self) -> int | None:
+        """Frames of a clip unless others are asked for; None where pictures are made."""
+        name = self.caller.frames_name
+        usual = self.caller.usual(name) if name else None
+        return usual if isinstance(usual, int) or name is None else self.layout().frames
+
+    @property
+    def steps(self) -> int:
+        """Sampler steps of the pipeline's own call unless others are asked for."""
+        usual = self.caller.usual("num_inference_steps")
+        return usual if isinstance(usual, int) else STEPS
+
+    @property
+    def guidance(self) -> float:
+        """Guidance of the pipeline's own call, by the argument that :meth:`sample` gives it; 1 where there is none."""
+        usual = next((self.caller.usual(name) for name in GUIDANCE[::-1] if name in self.caller.takes), None)
+        return float(usual) if isinstance(usual, int | float) else 1.0
+
+    @property
+    def batching(self) -> Batching:
+        """How many samples go through the networks together."""
+        return self._walker.batching
+
+    @batching.setter
+    def batching(self, rows: Batching) -> None:
+        self._walker.batching = rows
 
     @property
     def tf32(self) -> bool:
@@ -146,19 +174,15 @@ class PipelineModel:
         found, _ = self.layout_of_call(call), self.fingerprint  # which is of all weights
         caller.memo.kept.clear()
         with watched(modules(caller.pipe), caller.memo, busy=True) as used:
-            for rows in self._sizes_of_groups():
+            for rows in self._walker.groups():
                 given = found.to_given(torch.zeros(rows, *found.shape, device=self.device)).to(self.dtype)
                 texts: list[str] | str = caller.empty if rows == 1 else [caller.empty] * rows
-                for scale in {1.0, guidance}:
+                for scale in {1.0, guidance, None}:  # None for sizes to come, which are probed with it
                     watch = Watch(cut=1 + caller.spare)
                     caller.call(unclipped(caller.pipe.scheduler), watch, found, texts, None, scale, call, given)
         caller.memo.close()
         encoders = {name: getattr(caller.pipe, name) for name, _ in used}
         caller.pipe = twin(caller.pipe, **{name: husk(encoder) for name, encoder in encoders.items()})
-
-    def _sizes_of_groups(self) -> list[int]:
-        """Powers of two up to what goes through the denoiser together."""
-        return [1 << i for i in range(self.batching.rows("denoiser").bit_length())]
 
     def noise_shape(self, size: tuple[int, int] | None = None, frames: int | None = None) -> Shape:
         """Shape of one noise, ``(C, h, w)`` or ``(C, F, h, w)``, for a picture of ``size`` (height, width) in pixels.
@@ -199,27 +223,9 @@ class PipelineModel:
 
         def group(rows: Tensor, texts: list[str] | str, which: Tensor) -> tuple[Tensor, None]:
             watch = Exact(start=plan.init * found.to_looped(rows)) if self.caller.half else Watch()
-            return self._forwards(found, rows, texts, watch, steps, guidance, call), None
+            return self._walker.forwards(found, rows, texts, watch, steps, guidance, call), None
 
-        return self._together(found, noise, prompts, guidance, group)[0]
-
-    @torch.no_grad()
-    def _forwards(
-        self,
-        found: Layout,
-        noise: Tensor,
-        texts: list[str] | str,
-        watch: Watch,
-        steps: int | None,
-        guidance: float | None,
-        call: dict[str, Any],
-    ) -> Tensor:
-        """One call from noise to latents, watched."""
-        given = found.to_given(noise).to(self.dtype)
-        scheduler = unclipped(self.caller.pipe.scheduler)
-        self.caller.call(scheduler, watch, found, texts, steps, guidance, call, given)
-        assert watch.last is not None
-        return found.from_looped(watch.last)
+        return self._walker.together(found, noise, prompts, guidance, group)[0]
 
     def recover(
         self,
@@ -252,78 +258,14 @@ class PipelineModel:
         plan = self._planner.for_reading(found, steps, call)
 
         def group(rows: Tensor, texts: list[str] | str, which: Tensor) -> tuple[Tensor, Found]:
-            end = self._backwards(found, plan, rows, texts, (steps, guidance, evaluations), method, call)
+            end = self._walker.backwards(found, plan, rows, texts, (steps, guidance, evaluations), method, call)
             return found.from_looped(end.value) / plan.init, end
 
-        value, ends = self._together(found, latent, prompts, guidance, group)
+        value, ends = self._walker.together(found, latent, prompts, guidance, group)
         residual = torch.cat([end.residual for end in ends]) if ends else value.new_zeros(0)
         count = torch.full((len(latent),), len(plan.response.a) * evaluations)
         statuses = tuple(status for end in ends for status in end.status)
         return Solution(value, residual, count, statuses, residual[None])
-
-    @torch.no_grad()
-    def _backwards(
-        self,
-        found: Layout,
-        plan: Plan,
-        latent: Tensor,
-        texts: list[str] | str,
-        how: tuple[int | None, float | None, int],
-        method: Method,
-        call: dict[str, Any],
-    ) -> Found:
-        """One call from latents to noise."""
-        steps, guidance, evaluations = how
-        if evaluations < 1:
-            raise InputError("Undoing a step takes at least one evaluation.")
-        looped = found.to_looped(latent)
-        role = Backwards(plan.grid, plan.response, looped, evaluations, method, self.caller.spare, self._direct)
-        given = found.reordered(role.point).to(self.dtype)
-        self.caller.call(self.caller.pipe.scheduler, role, found, texts, steps, guidance, call, given)
-        self._direct = role.direct
-        if role.found is None:
-            raise ModelError(f"{self.name} left its loop before all steps were undone.")
-        return role.found
-
-    def _together(
-        self,
-        found: Layout,
-        batch: Tensor,
-        prompts: Prompts,
-        guidance: float | None,
-        group: Callable[[Tensor, list[str] | str, Tensor], tuple[Tensor, T]],
-    ) -> tuple[Tensor, list[T]]:
-        """``group`` of samples, prompts and their places, as many as go through the networks together.
-
-        Answers the tensors as one, and what came with each.
-        """
-        texts = [prompts] * len(batch) if isinstance(prompts, str) else list(prompts)
-        if len(texts) != len(batch):
-            raise InputError(f"There are {len(texts)} prompts for {len(batch)} pictures.")
-
-        ends = list[T]()
-
-        def work(rows: Tensor, which: Tensor) -> Tensor:
-            done = list[tuple[Tensor, T]]()
-            for part in self._parts(found, len(rows)):
-                some = [texts[i] or self.caller.empty for i in which[part].tolist()]
-                done.append(group(rows[part].to(self.device), some[0] if len(some) == 1 else some, which[part]))
-            ends.extend(end for _, end in done)  # all or none: where memory runs out, the same rows come again
-            return torch.cat([value for value, _ in done])
-
-        if not texts:
-            return batch, ends
-        passes = 1 if guidance == 1.0 else 2
-        return self.batching.run("denoiser", work, batch, torch.arange(len(batch)), passes=passes), ends
-
-    def _parts(self, found: Layout, count: int) -> Iterator[slice]:
-        """Rows of a group: all; one by one where a call makes one sample; or as many as kept prompts are there for."""
-        closed, i = self.caller.memo is not None and self.caller.memo.closed, 0
-        while i < count:
-            left = count - i
-            rows = 1 if found.alone else 1 << left.bit_length() - 1 if closed else left
-            yield slice(i, i + rows)
-            i += rows
 
     def levels(self, latent: Tensor, *, steps: int) -> list[Tensor]:
         """A latent ``[B, C, h, w]`` at every noise level, noisiest first, under the empty prompt."""
@@ -331,10 +273,10 @@ class PipelineModel:
         plan = self._planner.for_reading(found, steps, {})
 
         def group(rows: Tensor, texts: list[str] | str, which: Tensor) -> tuple[Tensor, Found]:
-            end = self._backwards(found, plan, rows, texts, (steps, 1.0, 1), SOLVER, {})
+            end = self._walker.backwards(found, plan, rows, texts, (steps, 1.0, 1), SOLVER, {})
             return end.value, end
 
-        ends = self._together(found, latent, "", 1.0, group)[1]
+        ends = self._walker.together(found, latent, "", 1.0, group)[1]
         each = zip(*(end.levels for end in ends), strict=True)
         return [torch.cat([found.from_looped(one) for one in level]) for level in each]
 
@@ -350,9 +292,9 @@ class PipelineModel:
 
         def group(rows: Tensor, texts: list[str] | str, which: Tensor) -> tuple[Tensor, None]:
             watch = Blend(free=open_, known=[found.to_looped(level[which]) for level in known])
-            return self._forwards(found, rows, texts, watch, steps, guidance, {}), None
+            return self._walker.forwards(found, rows, texts, watch, steps, guidance, {}), None
 
-        return self._together(found, start, prompts, guidance, group)[0]
+        return self._walker.together(found, start, prompts, guidance, group)[0]
 
     # ---------------------------------------------------------------------------------- pictures
 
@@ -382,9 +324,9 @@ class PipelineModel:
         rows = _ones(latent.to(self.device), found)
         return torch.cat([coding.decode(network, found, one) for one in rows])
 
-    def layout(self, size: tuple[int, int] | None = None, frames: int | None = None, **call: Any) -> Layout:
+    def layout(self, size: tuple[int, int] | None = None, frames: int | None = None) -> Layout:
         """Where the pipeline keeps the numbers of a picture of this size; see :class:`layouts.Layouts`."""
-        return self._layouts(size, frames, **call)
+        return self._layouts(size, frames)
 
     def layout_of_call(self, call: dict[str, Any]) -> Layout:
         """The layout of a call with these arguments of the pipeline's own."""

@@ -1,154 +1,25 @@
 """Schedulers that run a pipeline's own call for us: one that watches it, and one that runs it from latent to noise.
 
-Backwards, the pipeline's loop is only asked for model outputs: :func:`walk` says where the next one is needed, and the
-scheduler in disguise hands that point to the pipeline as if it were the next sample.  One step
-x_{i+1} = a x_i + b f(scale x_i, t) + h, with h from earlier model outputs, is solved for x_i by the solver room's
-methods on the residual r(x) = (a x + b f(scale x, t) + h - x_{i+1}) / a.
+Backwards, the pipeline's loop is only asked for model outputs: :func:`.undo.walk` says where the next one is needed,
+and the scheduler in disguise hands that point to the pipeline as if it were the next sample.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
-from collections.abc import Callable, Generator
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from ..solvers import Anderson, Method, rms
-from ..types import Status
+from ..solvers import Method
 from .response import Response
 from .twin import disguised, plain_copy
-
-Walk = Generator[tuple[Tensor, int], Tensor, "Found"]
-"""Yields (point, step) where a model output is needed, is sent the output, and returns what was found."""
-
-
-@dataclass
-class Found:
-    """First sample ``[B, ...]``; per sample the largest residual of all steps, and why the solver stopped.
-
-    ``levels``: the samples of all steps, noisiest first.
-    """
-
-    value: Tensor
-    residual: Tensor
-    status: tuple[Status, ...]
-    levels: list[Tensor] = field(default_factory=list)
-
-
-def order(response: Response, evaluations: int) -> list[int]:
-    """The step of every evaluation of :func:`walk`, known beforehand: the pipeline's loop runs over them."""
-    steps = list(reversed(range(len(response.a))))
-    if response.remembers:
-        return steps * evaluations
-    counts = shares(response, evaluations)
-    return [step for step in steps for _ in range(counts[step])]
-
-
-def shares(response: Response, evaluations: int) -> list[int]:
-    """Evaluations of every step, ``evaluations`` on average: half of them each, the rest as steps are long.
-
-    The residual of a step falls by about b / a times the slope of the model in every evaluation.
-    """
-    count, least = len(response.a), (evaluations + 1) // 2
-    length = torch.tensor([abs(b / a) * s for a, b, s in zip(response.a, response.b, response.scales, strict=True)])
-    ideal = (length / length.sum().clamp_min(1e-12) * count * (evaluations - least)).cumsum(0).round().long()
-    return (torch.diff(ideal, prepend=torch.zeros(1, dtype=torch.int64)) + least).tolist()
-
-
-def walk(response: Response, latent: Tensor, evaluations: int, tolerance: float, method: Method) -> Walk:
-    """Latent ``[B, ...]`` to first sample, ``evaluations`` model outputs a step.
-
-    The first guess of a point is what the model output before it leads to; at the first step of all, where there is
-    none, it is the cleaner end, as DDIM inversion has it everywhere (Song et al. 2021).  A sampler
-    that remembers is walked back several times: in the first pass every earlier model output is taken for the
-    step's own, then for what the pass before has found.
-    """
-    passes, each = (evaluations, [1] * len(response.a)) if response.remembers else (1, shares(response, evaluations))
-    book = _Book(len(latent), latent.device, tolerance)
-    outputs = dict[int, Tensor]()
-    scales = (*response.scales, 1.0)
-    x, levels = latent, [latent]
-    for turn in range(passes):
-        x, levels = latent, [latent]
-        book.begin()
-        for i in reversed(range(len(response.a))):
-            step = _Step(response, i, x, outputs if turn else None)
-            near = outputs.get(i, outputs.get(i + 1))
-            start = x * (scales[i + 1] / scales[i]) if near is None else x - step.residual(x, near)
-            x, outputs[i] = yield from _solve(step, start, i, each[i], book, method)
-            levels.append(x)
-    return Found(x, book.residual, book.statuses(), levels[::-1])
-
-
-@dataclass
-class _Step:
-    """One step to undo: x_{i+1} = a x + b f + h."""
-
-    response: Response
-    i: int
-    end: Tensor
-    outputs: dict[int, Tensor] | None
-
-    def residual(self, x: Tensor, f: Tensor) -> Tensor:
-        """(a x + b f + h - end) / a, where h takes f itself for what is not known."""
-        a, b = self.response.a[self.i], self.response.b[self.i]
-        r = a * x + b * f - self.end
-        for j, weight in enumerate(self.response.history[self.i]):
-            if weight:
-                r = r + weight * (f if self.outputs is None else self.outputs[j])
-        return r / a
-
-
-def _solve(
-    step: _Step, x: Tensor, i: int, budget: int, book: _Book, method: Method
-) -> Generator[tuple[Tensor, int], Tensor, tuple[Tensor, Tensor]]:
-    """What solves the step, and the model output at the best point evaluated."""
-    state, value = method.begin(x), x
-    least, output = torch.full((len(x),), torch.inf, device=x.device), torch.zeros_like(x)
-    moving = torch.ones(len(x), dtype=torch.bool, device=x.device)
-    for k in range(budget):
-        f = yield x, i
-        r = step.residual(x, f)
-        size = rms(r)
-        new = method.step(state, x, r, (k, budget))
-        better = moving & (size < least) & torch.isfinite(new.flatten(1)).all(1)
-        keep = better.view(-1, *[1] * (x.ndim - 1))
-        value, output = torch.where(keep, new, value), torch.where(keep, f, output)
-        least = torch.where(better, size, least)
-        moving = moving & (size > book.tolerance * 1e-3) & torch.isfinite(size)
-        x = torch.where(moving.view(-1, *[1] * (x.ndim - 1)), new, x)
-    book.enter(least)
-    return value, output
-
-
-class _Book:
-    """The account of every sample over all steps."""
-
-    def __init__(self, count: int, device: torch.device, tolerance: float) -> None:
-        self.tolerance = tolerance
-        self.residual = torch.zeros(count, device=device)
-
-    def begin(self) -> None:
-        """A new pass: what the one before left open does not count."""
-        self.residual = torch.zeros_like(self.residual)
-
-    def enter(self, residual: Tensor) -> None:
-        """The residual that one step was left with, ``[B]``."""
-        self.residual = torch.maximum(self.residual, residual)
-
-    def statuses(self) -> tuple[Status, ...]:
-        """A status for every sample."""
-        return tuple(
-            Status.CONVERGED if r <= self.tolerance else Status.BUDGET if r < torch.inf else Status.NONFINITE
-            for r in self.residual.tolist()
-        )
-
-
-# ------------------------------------------------------------------------------------ schedulers in disguise
-
+from .undo import Found, order, walk
 
 OwnStep = Callable[[Tensor, Tensor], Any]
 """The scheduler's own step, of a model output and a sample."""
@@ -178,20 +49,41 @@ def in_role(scheduler: Any, role: Role, **state: Any) -> Any:
     def set_timesteps(self: Any, *args: Any, **kwargs: Any) -> None:
         role.set_timesteps(self, functools.partial(own.set_timesteps, self), args, kwargs)
 
+    signature = inspect.signature(own.step)
+
     @functools.wraps(own.step)
-    def step(self: Any, model_output: Tensor, timestep: Any, sample: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return role.step(model_output, sample, lambda f, x: own.step(self, f, timestep, x, *args, **kwargs), kwargs)
+    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(self, *args, **kwargs)
+        own_step = functools.partial(_stepped, own.step, given)
+        extra = {k: v for k, v in (given.arguments | given.arguments.get("kwargs", {})).items() if k not in _STEP}
+        return role.step(given.arguments[_OUTPUT], given.arguments[_SAMPLE], own_step, extra)
 
     def scale_model_input(self: Any, sample: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return role.scale(sample, functools.partial(own.scale_model_input, self, sample, *args, **kwargs))
 
     methods: dict[str, Any] = {"set_timesteps": set_timesteps, "step": step}
-    methods["__deepcopy__"] = lambda self, memo: plain_copy(scheduler)
+    methods["__deepcopy__"] = lambda self, memo: plain_copy(self, own)
     if hasattr(own, "scale_model_input"):
         methods["scale_model_input"] = functools.wraps(own.scale_model_input)(scale_model_input)
     if "init_noise_sigma" in state and isinstance(getattr(own, "init_noise_sigma", None), property):
         methods["init_noise_sigma"] = state.pop("init_noise_sigma")
     return disguised(scheduler, methods, {**vars(plain_copy(scheduler)), **state})
+
+
+_OUTPUT, _SAMPLE = "model_output", "sample"
+"""What every scheduler's ``step`` calls the prediction and the sample, wherever among its arguments they are."""
+_STEP = frozenset(("self", _OUTPUT, "timestep", _SAMPLE, "kwargs"))
+"""Arguments of ``step`` that change from step to step by themselves."""
+
+
+def _stepped(step: Callable[..., Any], given: inspect.BoundArguments, output: Tensor, sample: Tensor) -> Any:
+    """A scheduler's own step, called as the pipeline called it but with this output and sample."""
+    arguments = copy.copy(given.arguments)
+    given.arguments.update({_OUTPUT: output, _SAMPLE: sample})
+    try:
+        return step(*given.args, **given.kwargs)
+    finally:
+        given.arguments.update(arguments)
 
 
 class Answer(tuple[Tensor, ...]):
@@ -301,29 +193,56 @@ class Backwards:
 
     The first turn of the loop shows what the pipeline made of ``latents=``; it is not used, so that nothing depends
     on how a pipeline scales them.  ``direct`` leaves it out, where it is known that they come through as they are.
-    ``spare``: times at the end of the list that the pipeline's loop leaves out.
+    ``spare``: times at the end of the list that the pipeline's loop leaves out.  ``most``: turns that a loop may have
+    (None: any number); where that is not enough, the pipeline is called again until ``found`` is there.
     """
 
     def __init__(
-        self, grid: Any, response: Response, latent: Tensor, evaluations: int, method: Method, spare: int, direct: bool
+        self,
+        grid: Any,
+        response: Response,
+        latent: Tensor,
+        evaluations: int,
+        method: Method,
+        spare: int,
+        direct: bool,
+        most: int | None = None,
     ) -> None:
-        self.grid, self.response, self.direct = grid, response, direct
-        steps = order(response, evaluations)
-        self.steps = [*steps[: not direct], *steps, *steps[-1:] * spare]
+        self.grid, self.response, self.direct, self.spare, self.most = grid, response, direct, spare, most
+        self.left = order(response, evaluations)
+        self.steps = list[int]()
         self.walk = walk(response, latent, evaluations, 1e-3, method)
         self.point, self.found = next(self.walk)[0], None
-        self.turn = 0
+        self.turn, self.lists = 0, list[tuple[Tensor, Tensor]]()
 
     found: Found | None
 
+    def _begin(self) -> None:
+        """The steps of one call's loop."""
+        first = 0 if self.direct else 1
+        part = len(self.left) if self.most is None else max(1, self.most - first - self.spare)
+        now, self.left = self.left[:part], self.left[part:]
+        self.steps, self.turn = [*now[:first], *now, *now[-1:] * self.spare], 0
+        self.shown = first == 0
+
     def set_timesteps(self, scheduler: Any, own: Callable[..., None], args: Any, kwargs: Any) -> None:
         """The times of all evaluations, and their noise levels where the scheduler has such."""
-        index = torch.tensor(self.steps)
-        scheduler.timesteps = self.response.times[index.to(self.response.times.device)]
+        self._begin()
+        index, times = torch.tensor(self.steps), self.response.times
+        scheduler.timesteps = times[index.to(times.device)]
         scheduler.num_inference_steps = len(self.steps)
+        self.lists = [(scheduler.timesteps, torch.cat([times, torch.zeros_like(times[:1])]))]
         sigmas = getattr(self.grid, "sigmas", None)
         if isinstance(sigmas, Tensor) and len(sigmas) > max(self.steps):
             scheduler.sigmas = torch.cat([sigmas[index.to(sigmas.device)], sigmas[:1]])
+            self.lists.append((scheduler.sigmas, sigmas))
+        self._aim()
+
+    def _aim(self) -> None:
+        """Write the end of the step at hand after its beginning, as some pipelines read both."""
+        turn, step = self.turn, self.steps[self.turn]
+        for places, values in self.lists:
+            places[turn : turn + 2] = values[step : step + 2][: len(places) - turn]
 
     def scale(self, sample: Tensor, own: Callable[[], Tensor]) -> Tensor:
         """By the factor of the step that this evaluation is of."""
@@ -332,13 +251,16 @@ class Backwards:
     def step(self, output: Tensor, sample: Tensor, own: OwnStep, extra: dict[str, Any]) -> Any:
         """The next point at which a model output is needed."""
         self.turn += 1
-        if self.turn == 1 and not self.direct:
+        if not self.shown:
             self.direct = torch.equal(sample, self.point.view_as(sample).to(sample.dtype))  # for calls to come
-        elif self.found is None:
+            self.shown = True
+        elif self.found is None and self.turn <= len(self.steps) - self.spare:
             try:
                 self.point = self.walk.send(self._output(output, sample))[0]
             except StopIteration as end:
                 self.found = end.value
+        if self.turn < len(self.steps):
+            self._aim()
         point = self.point.view_as(sample).to(output.dtype)
         return Answer((point, point)[: 2 if extra.get("return_dict", True) else 1])
 
@@ -347,7 +269,3 @@ class Backwards:
         if output.ndim > 1 and output.shape[1] == 2 * sample.shape[1]:
             output = output.chunk(2, 1)[0]
         return output.float().view_as(self.point)
-
-
-SOLVER = Anderson(7)
-"""How a step is solved: one evaluation of it is DDIM inversion."""

@@ -16,12 +16,12 @@ from .precision import exact_float32
 from .sentences import first_line
 from .twin import Memo, modules, twin, untouched
 
-FRAMES = ("num_frames", "video_length")
+FRAMES = ("num_frames", "video_length", "frames")
 """Arguments of calls that say how many frames a clip has."""
 GUIDANCE = ("guidance_scale", "true_cfg_scale")
 """Arguments of calls that say how strong guidance is; the second is never embedded (distilled)."""
-EMPTY = ("", "a picture")
-"""Prompts that say nothing, to try: some pipelines do not take an empty one."""
+EMPTY = (("", None), ("a picture", None), ("a picture", "a picture"))
+"""Prompts that say nothing, and negative prompts, to try: some pipelines do not take empty ones, or need both."""
 BINNING = "use_resolution_binning"
 """An argument of some calls with which a size is not taken as it is given."""
 
@@ -30,9 +30,9 @@ class Caller:
     """A pipeline and what has been learned of how to call it.
 
     ``doubles``: whether guidance doubles what the denoiser is asked for (it is embedded otherwise; None: not known).
-    ``empty``: the prompt that stands for none; ``spoken``: whether a call with it alone has gone through.  ``spare``:
-    last timesteps that the loop leaves out.  ``noisy``: the reason, if its sampler adds noise.  ``tf32``: whether a GPU
-    may round float32 to TF32.
+    ``empty``: the prompt that stands for none, and ``negative`` what must go with it; ``spoken``: whether a call with
+    them alone has gone through.  ``spare``: last timesteps that the loop leaves out.  ``noisy``: the reason, if its
+    sampler adds noise.  ``tf32``: whether a GPU may round float32 to TF32.
     """
 
     def __init__(self, pipe: Any, name: str | None = None) -> None:
@@ -48,7 +48,8 @@ class Caller:
             raise ModelError(f"{self.name} has no autoencoder; a pipeline that decodes a latent is needed.")
         self.memo = Memo(pipe.encode_prompt) if hasattr(pipe, "encode_prompt") else None
         self.doubles: bool | None = None
-        self.empty, self.spare = "", 0
+        self.negative: str | None
+        self.empty, self.negative, self.spare = "", None, 0
         self.spoken = False
         self.noisy: SamplerError | None = None
         self.tf32 = False
@@ -76,6 +77,11 @@ class Caller:
         """The argument that says how many frames a clip has, if there is one."""
         return next((name for name in FRAMES if name in self.takes), None)
 
+    def usual(self, name: str) -> Any:
+        """What an argument of the call is unless it is given; None where it has no such value, or is none."""
+        one = inspect.signature(type(self.pipe).__call__).parameters.get(name)
+        return None if one is None or one.default is inspect.Parameter.empty else one.default
+
     def decoders(self) -> dict[str, Any]:
         """The autoencoders among the components, by name."""
         return {n: m for n, m in modules(self.pipe).items() if hasattr(m, "decode") and hasattr(m, "encode")}
@@ -88,7 +94,12 @@ class Caller:
             return {"true_cfg_scale": guidance} | ({"negative_prompt": ""} if guidance > 1 else {})
         if "guidance_scale" not in self.takes or (guidance == 1 and self.doubles is False):
             return {}
-        return {"guidance_scale": guidance}
+        instead = {name: None for name in self.takes if self.schedules(name)}
+        return {**instead, "guidance_scale": guidance}
+
+    def schedules(self, name: str) -> bool:
+        """Whether an argument says guidance by a list with one number for each step, unless it is given."""
+        return name.startswith("guidance_") and isinstance(self.usual(name), list | tuple)
 
     def call(
         self,
@@ -114,8 +125,8 @@ class Caller:
             wanted["latents"] = given.view(len(given), *found.given) if found is not None else given
         if steps is not None:
             wanted["num_inference_steps"] = steps
-        if texts == EMPTY[-1] and "true_cfg_scale" not in self.takes:
-            wanted["negative_prompt"] = texts
+        if self.negative is not None and "true_cfg_scale" not in self.takes:
+            wanted["negative_prompt"] = self.negative
         wanted |= self._guided(guidance) | {k: v for k, v in call.items() if k not in ("latents", "output_type")}
         if not any(name in wanted for name in ("prompt", "prompt_embeds")):
             wanted["prompt"] = texts

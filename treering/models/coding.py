@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from .layout import Layout
-from .probing import tensor_of
+from .twin import twin
 
 
 def encode(network: Any, found: Layout, pixels: Tensor) -> Tensor:
@@ -20,14 +20,16 @@ def encode(network: Any, found: Layout, pixels: Tensor) -> Tensor:
     elif len(found.decoded) == 5 and x.ndim == 4:
         x = x[:, :, None]
     with _typed(network, found):
-        return found.from_autoencoder(_mode(network.encode(x.to(found.number))).float(), len(pixels))
+        return found.from_autoencoder(_mode(through(network, "encode", x.to(found.number))).float(), len(pixels))
 
 
 def decode(network: Any, found: Layout, latent: Tensor) -> Tensor:
     """Latents ``[B, *found.shape]`` to pixels ``[B, 3, H, W]`` or clips ``[B, 3, F, H, W]``, float32, not clipped."""
     more, named = found.decode
     with _typed(network, found):
-        pixels = tensor_of(network.decode(found.to_autoencoder(latent).to(found.number), *more, **named)).float()
+        pixels = tensor_of(
+            through(network, "decode", found.to_autoencoder(latent).to(found.number), *more, **named)
+        ).float()
     if found.frames is None:
         return pixels[:, :, 0] if pixels.ndim == 5 else pixels
     if pixels.ndim == 4:  # frame by frame: [B F, 3, H, W]
@@ -57,3 +59,23 @@ def _mode(answer: Any) -> Tensor:
         if isinstance(found := getattr(answer, name, None), Tensor):
             return found
     return tensor_of(answer)
+
+
+def through(network: Any, way: str, x: Tensor, *more: Any, **named: Any) -> Any:
+    """``network.decode(x, ...)`` or ``encode``; in tiles where it has no other way and nobody has asked for them."""
+    try:
+        return getattr(network, way)(x, *more, **named)
+    except NotImplementedError:
+        if getattr(network, "use_tiling", True) or not hasattr(network, "enable_tiling"):
+            raise
+        tiled = twin(network)  # its user's own stays as it is
+        tiled.enable_tiling()
+        return getattr(tiled, way)(x, *more, **named)
+
+
+def tensor_of(answer: Any) -> Tensor:
+    """The picture in what a ``decode`` answers: a tensor, a tuple, or an object with ``sample``."""
+    if isinstance(answer, Tensor):
+        return answer
+    found: Tensor = answer[0] if isinstance(answer, (tuple, list)) else answer["sample"]
+    return found

@@ -20,6 +20,13 @@ from ..errors import ModelError
 Shape = tuple[int, ...]
 
 
+class NotTheNoise(ModelError):
+    """What is given as ``latents=`` is no part of what the sampler begins with."""
+
+    def __init__(self) -> None:
+        super().__init__("its sampler does not begin with what is given as latents=, so that cannot carry a mark")
+
+
 @dataclass(frozen=True)
 class Map:
     """``out[k] = gain[k] * in[index[k]] + shift[k]`` over flattened tensors of one sample."""
@@ -116,11 +123,14 @@ def find(
 
     ``send(x, y)``: ``x`` ``[given]`` goes in as ``latents=``, ``y`` ``[looped]`` comes out of the loop; answers what
     the loop and the autoencoder saw, flattened.  ``half``: whether numbers arrive with 8 bits.
-    Raises ``ModelError`` where what arrives is not a scaled and shifted order of what was sent.
+    Raises ``ModelError`` where what arrives is not a scaled and shifted order of what was sent, of class
+    ``NotTheNoise`` where nothing of ``x`` arrives.
     """
     sizes = (given, looped)
     zero = send(*(torch.zeros(n) for n in sizes))
     one = send(*(torch.ones(n) for n in sizes))
+    if torch.equal(zero[0], one[0]):
+        raise NotTheNoise
     base = 8 if half else 256
     count = max(1, math.ceil(math.log(max(*sizes, 2), base) - 1e-9))
     found = [torch.zeros_like(part, dtype=torch.int64) for part in zero]

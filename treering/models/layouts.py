@@ -20,11 +20,14 @@ class Layouts:
         self.caller, self._prober = caller, Prober(caller)
         self._known: dict[tuple[Any, ...], Layout] = {}
 
-    def __call__(self, size: tuple[int, int] | None = None, frames: int | None = None, **call: Any) -> Layout:
+    def __call__(
+        self, size: tuple[int, int] | None = None, frames: int | None = None, call: dict[str, Any] | None = None
+    ) -> Layout:
         """Where the pipeline keeps the numbers of a picture of this size (height, width), by default its own.
 
         ``call``: what else the call takes that has to do with it, if anything.
         """
+        call = call or {}
         binning = call.get(BINNING)
         key = (None if size is None else (int(size[0]), int(size[1])), frames, binning)
         if key not in self._known:
@@ -34,7 +37,7 @@ class Layouts:
 
     def of_call(self, call: dict[str, Any]) -> Layout:
         """The layout of a call with these arguments of the pipeline's own."""
-        return self(size_of(call), frames_of(call), **call)
+        return self(size_of(call), frames_of(call), call)
 
     def of(self, latent: Tensor, call: dict[str, Any]) -> Layout:
         """The layout that a noise or latent ``[B, ...]`` has, told by the call's size or by its shape."""
@@ -43,7 +46,7 @@ class Layouts:
             found = self.of_call(call)
         else:
             known = (one for one in self._known.values() if one.shape == shape)
-            found = next(known, None) or self(*self._guess(shape), **call)
+            found = next(known, None) or self(*self._guess(shape), call)
         if found.shape != shape:
             name, theirs = self.caller.name, _times(found.shape)
             raise ModelError(f"{name} has latents of {theirs} at {_times(found.size)} pixels, not {_times(shape)}.")

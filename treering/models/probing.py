@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from ..errors import ModelError, SamplerError
 from .backwards import Watch
 from .batching import out_of_memory
 from .calling import EMPTY, GUIDANCE, Caller
-from .layout import Layout, Map, Shape, candidates, find
+from .coding import tensor_of, through
+from .layout import Layout, Map, NotTheNoise, Shape, candidates, find
 from .response import respond, unclipped
 from .sentences import first_line
 from .twin import Draws, disguised, modules, watched
@@ -24,8 +26,15 @@ _PICTURES = frozenset(
     ("image", "images", "mask_image", "control_image", "conditioning_image", "init_image", "video", "control_video")
 )
 """Arguments of calls by which pictures come in, to be edited, enlarged or followed."""
-_PROBING = (2, 4, 1, 20)
-"""Numbers of steps to try while probing a layout; only the first is done."""
+_PROBING = (2, 4, 1, 20, None)
+"""Numbers of steps to try while probing a layout (None: the pipeline's own); only the first is done."""
+
+
+class Unfollowed(ModelError):
+    """A loop that does not ask the scheduler that the pipeline has."""
+
+    def __init__(self) -> None:
+        super().__init__("its loop takes no step with its own scheduler, perhaps with copies of it")
 
 
 @dataclass
@@ -41,7 +50,7 @@ class Plain:
     """A call without ``latents=`` that a pipeline took, and what was seen in it."""
 
     call: dict[str, Any]
-    steps: int
+    steps: int | None
     cut: int
     text: str
     idle: bool
@@ -49,6 +58,12 @@ class Plain:
     decoder: str = ""
     seen: Seen = field(default_factory=lambda: Seen([], []))
     drawn: list[Shape] = field(default_factory=list)
+
+
+def _lacks_package(problem: BaseException) -> bool:
+    """Whether a pipeline failed for a package that its library imports where it is there; then names are missing."""
+    cause = problem.__cause__ or problem
+    return isinstance(cause, NameError | ImportError) and not isinstance(cause, UnboundLocalError)
 
 
 def _predicts(network: Any) -> bool:
@@ -96,7 +111,8 @@ class Prober:
 
     def layout(self, size: tuple[int, int] | None, frames: int | None, call: dict[str, Any]) -> Layout:
         """Send a plain call, then indices, through the pipeline; see ``layout``."""
-        call = {name: value for name, value in call.items() if name not in GUIDANCE}  # probed without and with it
+        said = {name for name in call if name in GUIDANCE or self.caller.schedules(name)}  # probed without and with it
+        call = {name: value for name, value in call.items() if name not in said}
         asked = {} if size is None else {"height": size[0], "width": size[1]}
         if frames is not None and self.caller.frames_name:
             asked[self.caller.frames_name] = frames
@@ -120,6 +136,8 @@ class Prober:
         for given in candidates(tuple(first.shape), plain.drawn):
             try:
                 head, tail = self._maps(plain, given, framewise)
+            except NotTheNoise as error:
+                raise ModelError(f"{self.caller.name} cannot be used: {error}.") from error
             except (ModelError, RuntimeError, ValueError, IndexError, TypeError) as error:
                 problem = problem or error
                 continue
@@ -141,14 +159,18 @@ class Prober:
         problem: Exception | None = None
         sizes = [call] if "height" in call else [call, {**call, "height": None, "width": None}]
         tries = itertools.product((False, True), _PROBING, sizes, (1, 2), EMPTY)
-        for idle, steps, given, cut, text in tries:
+        for idle, steps, given, cut, (text, negative) in tries:
             plain = Plain(given, steps, cut, text, idle, Watch(cut=cut))
+            self.caller.negative = negative
             try:
                 self._try(plain)
             except Exception as error:  # a pipeline may refuse in any way
                 if out_of_memory(error):
                     raise
                 problem = problem or error
+                if _lacks_package(error) or isinstance(error, Unfollowed):
+                    problem = error
+                    break
                 continue
             self.caller.empty, self.caller.spare = text, cut - plain.watch.turns
             self.caller.spoken = True
@@ -160,11 +182,18 @@ class Prober:
     def _refusal(self, call: dict[str, Any], problem: Exception) -> str:
         """Why no call of this size went through, as a sentence."""
         name, takes = self.caller.name, self.caller.takes
+        if _lacks_package(problem):
+            return (
+                f"{name} needs a Python package that is not installed here: {first_line(problem.__cause__ or problem)}"
+            )
         if call.get("height") and self.caller.spoken:
             return f"{name} makes no pictures of {call['width']}x{call['height']}: {first_line(problem)}"
-        if wanted := sorted(takes & _PICTURES):
+        message, wanted = first_line(problem), sorted(takes & _PICTURES)
+        parameters = inspect.signature(type(self.caller.pipe).__call__).parameters
+        if any(parameters[one].default is inspect.Parameter.empty or one in message for one in wanted):
             return f"{name} edits or upscales pictures (its call takes {wanted[0]}=); one that makes them is needed."
-        return f"{name} cannot be called with a prompt alone: {first_line(problem)}"
+        beside = f" (its call takes {wanted[0]}= too)" if wanted else ""
+        return f"{name} cannot be called with a prompt alone{beside}: {message}"
 
     def _see_noise(self, watch: Watch) -> None:
         """Keep the reason if the sampler adds noise: some such samplers take few numbers of steps."""
@@ -179,9 +208,10 @@ class Prober:
         with Draws() as draws, watched(modules(self.caller.pipe), self.caller.memo) as called:
             self._send(plain, plain.watch, None, parts, None)
         if not plain.watch.turns:
-            raise ModelError("its loop did no step")
+            raise Unfollowed
         plain.decoder, plain.drawn = _picture_decoder(seen), draws.shapes
         plain.seen = seen[plain.decoder]
+        _joined(plain.seen)
         if self.caller.doubles is None and not plain.idle:
             with watched(modules(self.caller.pipe), self.caller.memo) as single:
                 self._send(plain, Watch(cut=plain.cut), None, {}, 1.0)
@@ -226,7 +256,7 @@ def _recording(network: Any, seen: Seen, answers: Sequence[Any] | None = None) -
         seen.calls.append((z, args, kwargs))
         if answers is not None:
             return answers[len(seen.calls) - 1]
-        seen.answers.append(network.decode(z, *args, **kwargs))
+        seen.answers.append(through(network, "decode", z, *args, **kwargs))
         return seen.answers[-1]
 
     return disguised(network, {"decode": decode}, vars(network))
@@ -241,6 +271,8 @@ def _picture_decoder(seen: dict[str, Seen]) -> str:
 
 
 def _joined(seen: Seen) -> Tensor:
+    if len({z.shape[1:] for z, _, _ in seen.calls}) > 1:
+        raise ModelError("its autoencoder is asked for parts of different sizes, which may overlap")
     return torch.cat([z for z, _, _ in seen.calls])
 
 
@@ -251,11 +283,3 @@ def _geometry(decoded: Tensor, clips: bool) -> tuple[Shape, bool]:
         return ((channels, frames, height, width) if clips else (channels * frames, height, width)), False
     frames, channels, height, width = decoded.shape
     return ((channels, frames, height, width), True) if clips else ((channels, height, width), False)
-
-
-def tensor_of(answer: Any) -> Tensor:
-    """The picture in what a ``decode`` answers: a tensor, a tuple, or an object with ``sample``."""
-    if isinstance(answer, Tensor):
-        return answer
-    found: Tensor = answer[0] if isinstance(answer, (tuple, list)) else answer["sample"]
-    return found

@@ -10,6 +10,7 @@ x_k = alpha_k x_0 + sum_{j<k} beta_kj f_j, whatever the scheduler remembers.  On
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,18 +121,30 @@ def _one_by_one(
     return tuple(a), tuple(b), tuple(history)
 
 
+_GIVEN = frozenset(("model_output", "timestep", "sample", "return_dict"))
+
+
+def _needed(step: Any) -> set[str]:
+    """What else a scheduler's ``step`` must be given: earlier predictions and times, which at first are None."""
+    parameters = inspect.signature(step).parameters.values()
+    plain = (one for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD and one.default is one.empty)
+    return {one.name for one in plain} - _GIVEN
+
+
 def _run(
     scheduler: Any, first: Tensor, outputs: Tensor, draws: float, step: dict[str, Any]
 ) -> tuple[Tensor, tuple[float, ...]]:
     """All samples ``[n + 1, N]`` and the factors of ``scale_model_input``; whatever is drawn at random is ``draws``."""
     fresh, x = plain_copy(scheduler), first[None, None, None]
+    nothing = dict.fromkeys(_needed(fresh.step) - step.keys())
     samples, scales = [first], list[float]()
     try:
         with Draws(draws):
             for f, t in zip(outputs, fresh.timesteps[: len(outputs)], strict=True):
                 scaled = fresh.scale_model_input(torch.ones_like(x), t) if hasattr(fresh, "scale_model_input") else None
                 scales.append(1.0 if scaled is None else float(scaled.flatten()[0]))
-                x = fresh.step(f[None, None, None], t, x, **step, return_dict=False)[0].double()
+                given = {"model_output": f[None, None, None], "timestep": t, "sample": x, **step, "return_dict": False}
+                x = fresh.step(**nothing, **given)[0].double()
                 samples.append(x.flatten())
     except (ValueError, IndexError, ZeroDivisionError, NotImplementedError, TypeError, RuntimeError) as error:
         raise SamplerError(f"{type(scheduler).__name__} cannot be probed: {error}") from error

@@ -31,9 +31,14 @@ def twin(thing: Any, **changes: Any) -> Any:
 
 
 def disguised(thing: Any, methods: Mapping[str, Any], state: Mapping[str, Any]) -> Any:
-    """An object of a new class below ``type(thing)`` with these methods and attributes."""
+    """An object of a new class below ``type(thing)`` with these methods and attributes.
+
+    The new class equals the old one: some pipelines compare ``type(...)`` of what they hold.
+    """
     own = type(thing)
-    kind = type(own.__name__, (own,), {**methods, "__module__": own.__module__, "__qualname__": own.__qualname__})
+    alike = {"__eq__": lambda kind, other: other is own or other is kind, "__hash__": lambda kind: hash(own)}
+    meta = type("Alike", (type(own),), alike)
+    kind = meta(own.__name__, (own,), {**methods, "__module__": own.__module__, "__qualname__": own.__qualname__})
     made: Any = object.__new__(kind)
     vars(made).update(state)
     return made
@@ -71,7 +76,7 @@ def modules(pipe: Any) -> dict[str, Any]:
 def untouched(pipe: Any) -> Iterator[None]:
     """Whatever happens inside, random state, modes, number types and attention processors are as before after it.
 
-    Inside, all networks are in evaluation mode and nothing is differentiated.
+    Inside, all networks are in evaluation mode, nothing is differentiated, and random numbers begin anew.
     """
     networks = list(modules(pipe).values())
     training = [part for network in networks for part in network.modules() if part.training]
@@ -80,6 +85,7 @@ def untouched(pipe: Any) -> Iterator[None]:
     for network in networks:
         network.eval()
     with torch.no_grad(), _random_state(pipe.device):
+        _seed(pipe.device)
         try:
             yield
         finally:
@@ -91,6 +97,14 @@ def untouched(pipe: Any) -> Iterator[None]:
             for network, before in processors:
                 if any(now is not before[name] for name, now in network.attn_processors.items()):
                     network.set_attn_processor(dict(before))
+
+
+def _seed(device: torch.device) -> None:
+    """Whatever a pipeline draws itself (noise of a sound, of a condition) is the same in every call."""
+    torch.default_generator.manual_seed(0)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(0)
 
 
 def _random_state(device: torch.device) -> Any:
