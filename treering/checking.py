@@ -33,7 +33,8 @@ HALF = 0.5
 
 @dataclass(frozen=True)
 class Evidence:
-    """log10 p of the right class, corrected for all that was searched: as made, and cut to half; 0 if not named.
+    """log10 p of the right class, corrected for all that was searched: as made, and cut to half; named or not, and 0
+    where another class is likelier.
 
     ``stage`` and ``stage_half``: what found it.
     """
@@ -112,7 +113,7 @@ def evidence(detector: Detector, picture: Pictures, key: int, nonce: int | None 
     Whoever made the picture: :func:`treering.embed`, or a pipeline that is :func:`treering.watermarked`.
     """
     found = [detector(one[None])[0] for one in (picture, cut(picture))]
-    right = [one.key == key and nonce in (None, one.nonce) for one in found]
+    right = [one.best_key == key and (one.key is None or nonce in (None, one.nonce)) for one in found]
     levels = [one.log10_p if good else 0.0 for one, good in zip(found, right, strict=True)]
     stages = [one.stage if good else "" for one, good in zip(found, right, strict=True)]
     return Evidence(levels[0], levels[1], stages[0], stages[1])

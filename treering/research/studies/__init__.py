@@ -12,7 +12,7 @@ STUDIES = {
     "patterns": (16, "patterns: evidence, diversity, what can be seen"),
     "accuracy": (500, "right class and false positives on fresh pictures"),
     "poses": (24, "which poses are found blind, and what that costs"),
-    "remedies": (24, "marked pictures that hold little evidence, and what helps them"),
+    "remedies": (40, "marked pictures that hold little evidence, and what helps them"),
     "pages": (6, "marks on pages, collages and grids: how many are found, false ones, seconds"),
     "table": (6, "tables of up to a million marks: seconds, memory, and where the screen has the right one"),
     "null": (20, "whether scores are standard normal where there is no mark, in the tail: 10^7 a secret and picture"),
