@@ -3,7 +3,7 @@
 Each process makes a share of the rows and writes them to its standard output, from where they go straight to their
 place in the table.  **Nothing secret is in names, arguments or environment of a process**: all of it comes through its
 standard input.  A process is a fresh interpreter that imports numpy and what draws values, and not the caller's
-program; it looks for modules where this one does, and not in the current folder.  Rows are the same to the last bit,
+program; it looks for modules where this one does and nowhere else.  Rows are the same to the last bit,
 whoever makes them; those of a process that fails are made here.
 """
 
@@ -77,7 +77,7 @@ class Job:
         head |= {"classes": len(self.classes), "places": len(self.places)}
         for line in (sys.path, head):
             pipe.write(json.dumps(line).encode() + b"\n")
-        for part in (self.secret, self.classes.astype("<i8").tobytes(), self.places.astype("<i8").tobytes()):
+        for part in (self.secret, np.ascontiguousarray(self.classes, "<i8").data, np.ascontiguousarray(self.places, "<i8").data):
             pipe.write(part)
         pipe.close()
 
@@ -161,7 +161,9 @@ def _environment() -> dict[str, str]:
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """Cores that this process may use; 1 for a program whose interpreter is itself."""
+    if getattr(sys, "frozen", False):
+        return 1
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return max(1, os.cpu_count() or 1)
