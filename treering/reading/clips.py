@@ -26,7 +26,7 @@ from ..models import Model
 from ..settings import Reading as Settings
 from ..types import Detection
 from .affine import Floats
-from .detector import Detector
+from .detector import Detector, Size
 from .plan import EFFORTS
 from .record import Finding, Reading
 from .stages import Stage
@@ -178,7 +178,7 @@ class ClipDetector(Detector):
         super().__init__(model, keyring, settings, method=method, every=every, **changes)
         self.tools: ClipTools = ClipTools(model, keyring, self.settings, self.plan)
 
-    def _sizes(self, given: tuple[int, int]) -> Sequence[tuple[int, int]]:
+    def _sizes(self, given: Size) -> Sequence[Size]:
         """Clips are read in the size that their frames were brought to."""
         return (given,)
 
