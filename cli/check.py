@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,5 +110,7 @@ def _repeated(evidence: Evidence, image: Path, keyring: Keyring) -> Check:
     from treering.pictures import images
     from treering.reading import Detector
 
-    detector = Detector(load(keyring.model or DEFAULT), keyring, evidence.statement.settings())
-    return repeated(evidence, detector(images.read(image, keyring.image_size).pixels[None])[0])
+    said = evidence.statement.settings()
+    settings = replace(said, fpr=said.fpr / evidence.statement.pairs)  # the share of one of those that were searched
+    detector = Detector(load(keyring.model or DEFAULT), keyring, settings)
+    return repeated(evidence, detector(images.read(image, keyring.sizes).pixels[None])[0])

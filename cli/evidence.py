@@ -19,7 +19,7 @@ from .options import SIGNER_VARIABLE, NamedFile, apply, signer_path
 
 if TYPE_CHECKING:
     from treering.pictures.images import Picture
-    from treering.reading import Detector
+    from treering.reading import Detector, Detectors
     from treering.types import Detection
 
 
@@ -42,19 +42,19 @@ class Signing:
         if made:
             say(f"Made the signing key {signer_path(self.key)}; keep it safe and secret.")
 
-    def write(self, detector: Detector, picture: Picture, data: bytes, path: Path) -> Detection:
+    def write(self, detector: Detector | Detectors, picture: Picture, data: bytes, path: Path) -> Detection:
         """Read the picture, whose file holds ``data``, and write down what was read and how."""
         from treering.evidence import Evidence, Signer, Statement
 
         if picture.too_small:
             raise ImageError(f"There is no evidence in {path}: {picture.too_small}")
-        detection, done = detector.examine(picture.pixels, picture.notes)
+        detection, done, keyring, searches = detector.examine(picture.pixels, picture.notes)
         if done.finding.values is None:
             raise ImageError(f"There is no evidence in {path}: {detection.reason or 'nothing was read from it.'}")
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-        statement = Statement.of(
-            data, detector.keyring, detector.settings, detection, done.finding.values, share=done.share, created=now
-        )
+        about = {"share": done.share, "created": now, "size": done.size, "searches": searches}
+        values = done.finding.values
+        statement = Statement.of(data, keyring, detector.settings, detection, values, **about)  # type: ignore[arg-type]
         Evidence.signed(statement, Signer.load(signer_path(self.key))).save(self.path)
         say(f"Wrote {self.path}, signed.")
         return detection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +39,9 @@ def test_processes_make_the_rows_that_one_makes():
 def test_parts_of_a_job_are_its_rows(count):
     whole = job(classes=5, nonces=4)
     edges = [20 * i // count for i in range(count + 1)]
-    parts = [filled(whole.part(a, b), 1) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [filled(whole.part(a, b), 1) for a, b in pairwise(edges)]
     assert np.array_equal(np.concatenate(parts), filled(whole, 1))
-    assert all(len(whole.part(a, b).classes) <= (b - a) // 4 + 2 for a, b in zip(edges, edges[1:], strict=False))
+    assert all(len(whole.part(a, b).classes) <= (b - a) // 4 + 2 for a, b in pairwise(edges))
 
 
 def test_a_table_of_many_marks_is_made_by_processes(monkeypatch):

@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO
+from itertools import pairwise
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +43,8 @@ Rows = NDArray[np.int8]
 class Job:
     """Rows ``first`` to ``last`` (left out) of a table: all ``nonces`` of each of ``classes`` int64 ``[K]`` in turn.
 
-    ``places``: of the values, int64 ``[D, 3]``, see :data:`treering.marks.keys.Places`.  ``width``: bytes of a row, D or
-    2 D.
+    ``places``: of the values, int64 ``[D, 3]``, see :data:`treering.marks.keys.Places`.  ``width``: bytes of a row, D
+    or 2 D.
     """
 
     secret: bytes = field(repr=False)
@@ -71,18 +72,19 @@ class Job:
         classes, less = self.classes[start : -(-last // self.nonces)], start * self.nonces
         return replace(self, classes=classes, first=first - less, last=last - less)
 
-    def write(self, pipe: BinaryIO) -> None:
+    def write(self, pipe: IO[bytes]) -> None:
         """For :func:`serve`: where modules are, what is to be made, and then the numbers."""
         head = {name: getattr(self, name) for name in ("nonces", "width", "first", "last")}
         head |= {"classes": len(self.classes), "places": len(self.places)}
         for line in (sys.path, head):
             pipe.write(json.dumps(line).encode() + b"\n")
-        for part in (self.secret, np.ascontiguousarray(self.classes, "<i8").data, np.ascontiguousarray(self.places, "<i8").data):
-            pipe.write(part)
+        pipe.write(self.secret)
+        for numbers in (self.classes, self.places):
+            pipe.write(np.ascontiguousarray(numbers, "<i8").data)
         pipe.close()
 
 
-def serve(given: BinaryIO, taken: BinaryIO) -> None:
+def serve(given: IO[bytes], taken: IO[bytes]) -> None:
     """What a process does: read a job, write its rows."""
     head = json.loads(given.readline())
     secret = given.read(streams.SECRET_BYTES)
@@ -99,16 +101,15 @@ def fill(rows: Rows, job: Job, processes: int | None = None) -> None:
     ``processes``: None for one a core, and none where the rows are few.
     """
     count = (_cores() if job.last - job.first > ALONE else 1) if processes is None else processes
-    edges = [job.first + (job.last - job.first) * i // count for i in range(count + 1)]
     if count == 1:
         return _here(rows, job)
-    pairs = list(zip(edges, edges[1:], strict=False))
-    parts = [(rows[a - job.first : b - job.first], job.part(a, b)) for a, b in pairs]
+    edges = [(job.last - job.first) * i // count for i in range(count + 1)]
+    parts = [(rows[a:b], job.part(job.first + a, job.first + b)) for a, b in pairwise(edges)]
     running: list[subprocess.Popen[bytes]] = []
     try:
         with ThreadPoolExecutor(count, "treering-table") as pool:
             try:
-                done = list(pool.map(lambda part: _there(*part, running), parts))
+                done = list(pool.map(lambda part: _there(part[0], part[1], running), parts))
             finally:
                 _end(running)  # the threads wait for their pipes
     finally:
@@ -140,7 +141,7 @@ def _there(rows: Rows, job: Job, running: list[subprocess.Popen[bytes]]) -> bool
     return False
 
 
-def _received(pipe: BinaryIO, rows: Rows) -> bool:
+def _received(pipe: IO[bytes], rows: Rows) -> bool:
     """Whether all bytes came."""
     rest = rows.reshape(-1).view(np.uint8).data
     while rest and (count := pipe.readinto(rest)):  # type: ignore[attr-defined]

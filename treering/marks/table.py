@@ -248,7 +248,7 @@ def _length(marks: int) -> int:
 
 
 def _digest(numbers: Any) -> str:
-    return hashlib.sha256(np.ascontiguousarray(_numbers(numbers), "<i8").tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(_numbers(numbers), "<i8").data).hexdigest()
 
 
 def _numbers(numbers: Any) -> Integers:

@@ -151,8 +151,8 @@ class Detector:
     def walk(self, reading: Reading, other: Callable[[Size], Reading] | None = None) -> Iterator[Outcome]:
         """What is known of a picture after each stage, which is run when it is asked for.
 
-        All stages in the size that it is given in, then in each other that it may have been made in, with an equal share
-        for each.  ``other``: gives the record of the picture in such a size (None: a new one).
+        All stages in the size that it is given in, then in each other that it may have been made in, with an equal
+        share for each.  ``other``: gives the record of the picture in such a size (None: a new one).
         """
         tried, before = self.sizes_of(reading), UNREAD
         for size in tried:

@@ -68,8 +68,9 @@ class Detectors:
     @property
     def size(self) -> Size | None:
         """Height and width of the pictures to bring, if all have this one size; None: bring them as they are."""
-        sizes = {one.keyring.sizes for one in self.all}
-        return self.all[0].keyring.image_size if len(sizes) == 1 and len(sizes.pop()) == 1 else None
+        first = self.all[0].keyring
+        same = len(first.sizes) == 1 and all(one.keyring.sizes == first.sizes for one in self.all)
+        return first.image_size if same else None
 
     def __call__(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
         """One result a picture uint8 ``[B, H, W, 3]`` of any size; it does not depend on the others."""

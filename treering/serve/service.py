@@ -63,23 +63,28 @@ class Service:
         return self.model.batching.rows("detect")
 
     def load(self, data: bytes, name: str, pixels: int) -> Picture:
-        """A picture from the bytes of a file, of the model's size; raises ``ImageError``."""
+        """A picture from the bytes of a file, of one of the keyring's sizes; raises ``ImageError``."""
         with decode.pillow(name):
             width, height = decode.opened(data, name).size
         if width * height > pixels:
             raise ImageError(f"{name} has more than {pixels} pixels, so it is not read.")
-        return images.read(data, self.keyring.image_size, name, strict=self.detector.settings.strict)
+        return images.read(data, self.keyring.sizes, name, strict=self.detector.settings.strict)
 
     def __call__(self, tasks: Sequence[Any]) -> list[Any]:
         """Results of tasks of one kind."""
         if isinstance(tasks[0], Embed):
             return [self.embed(task) for task in tasks]
-        pixels = np.stack([task.picture.pixels for task in tasks])  # [B, H, W, 3]
-        found = self.detector(pixels, [task.picture.notes for task in tasks])
+        found = self._detected([task.picture for task in tasks])
         return [
             self._shown(task, detection.unless(task.picture.too_small))
             for task, detection in zip(tasks, found, strict=True)
         ]
+
+    def _detected(self, pictures: Sequence[Picture]) -> list[Detection]:
+        """Results of pictures, those of one size together."""
+        if len({one.pixels.shape for one in pictures}) > 1:
+            return [self._detected([one])[0] for one in pictures]
+        return self.detector(np.stack([one.pixels for one in pictures]), [one.notes for one in pictures])
 
     def embed(self, task: Embed) -> bytes:
         """A PNG file."""
