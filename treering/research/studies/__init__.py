@@ -13,7 +13,7 @@ STUDIES = {
     "accuracy": (500, "right class and false positives on fresh pictures"),
     "poses": (24, "which poses are found blind, and what that costs"),
     "remedies": (40, "marked pictures that hold little evidence, and what helps them"),
-    "pages": (6, "marks on pages, collages and grids: how many are found, false ones, seconds"),
+    "pages": (2, "marks on pages, collages and grids: how many are found, false ones, seconds"),
     "table": (6, "tables of up to a million marks: seconds, memory, and where the screen has the right one"),
     "null": (20, "whether scores are standard normal where there is no mark, in the tail: 10^7 a secret and picture"),
     "averaging": (20, "many pictures of one key averaged: removed and forged, with nonces and without"),
