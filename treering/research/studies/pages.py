@@ -1,7 +1,7 @@
 """Marks on pages: how many are found, how many falsely, and what it takes.
 
-Marked and unmarked pictures take turns on every page; each page is read as made, and at half of its size as JPEG 75; and
-a page of unmarked pictures alone as made.  A marked part is found if its class is named with a box that shares at least
+Marked and unmarked pictures take turns on every page; each is read as made, and at half of its size as JPEG 75; and a
+page of unmarked pictures alone as made.  A marked part is found if its class is named with a box that shares at least
 half of its place; a mark that is named and lies on no part of that class is false.  Seconds are those of the processor.
 Every page is on disk as soon as it was read, so that a run that was stopped goes on.
 """
