@@ -10,15 +10,16 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, KeyringError, ModelError
-from . import bounds, ids
+from ..errors import InputError, KeyringError
+from . import bounds, fits, ids
 from . import keys as streams
 from .bounds import MAX_CLASSES, Shape, Size
+from .fits import Fits
 from .patterns import Pattern
 from .seeds import draw_nonce
 from .seeds import plain_noise as plain_noise
@@ -43,25 +44,6 @@ NONCES, MARKS = 64, 1 << 17
 
 
 _PATTERN = Pattern()
-
-
-class Fits(Protocol):
-    """What a keyring asks of a model: its name, latent ``(C, h, w)`` and picture ``(H, W)``."""
-
-    @property
-    def name(self) -> str:
-        """As it was asked for."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Latent ``(C, h, w)``."""
-
-    @property
-    def image_size(self) -> Size:
-        """Height and width in pixels."""
-
-    def noise_shape(self, size: Size | None = None) -> tuple[int, ...]:
-        """Latent ``(C, h, w)`` of pictures of another size."""
 
 
 @dataclass(frozen=True, init=False)
@@ -182,39 +164,11 @@ class Keyring:
 
     def check_size(self, size: Size) -> None:
         """Raise ``InputError`` unless this is one of the keyring's sizes."""
-        if size not in self.sizes:
-            ours = ", ".join(f"{width}x{height}" for height, width in self.sizes)
-            raise InputError(
-                f"The keyring is not for pictures of {size[1]}x{size[0]}, but of {ours}; "
-                "`treering keys set --sizes` changes that."
-            )
+        fits.check_size(self, size)
 
     def check_fits(self, model: Fits, size: Size | None = None) -> None:
         """Raise ``ModelError`` unless these marks fit the model's latents, those of its own size and of this one."""
-        self._check_own(model)
-        if size is None or size == tuple(model.image_size):
-            return
-        self.check_size(size)
-        theirs, ours = tuple(model.noise_shape(size)), self.shape_of(size)
-        if theirs != ours:
-            raise ModelError(
-                f"The keyring is for latents of {_times(ours)} at {size[1]}x{size[0]} pixels, "
-                f"the model {model.name} has {_times(theirs)}."
-            )
-
-    def _check_own(self, model: Fits) -> None:
-        theirs, size = tuple(model.shape), tuple(model.image_size)
-        shapes = {one: self.shape_of(one) for one in self.sizes}
-        if shapes.get((size[0], size[1])) == theirs:
-            return
-        if theirs in shapes.values():
-            ours = next(one for one, shape in shapes.items() if shape == theirs)
-            raise ModelError(
-                f"The keyring is for pictures of {_times(ours)}, the model {model.name} makes {_times(size)}."
-            )
-        raise ModelError(
-            f"The keyring is for latents of {_times(self.shape)}, the model {model.name} has {_times(theirs)}."
-        )
+        fits.check(self, model, size)
 
     def check(self) -> None:
         """Raise ``InputError`` unless the latents of the default size have all rings, and those of all sizes some."""
@@ -395,10 +349,6 @@ def usual_nonces(classes: int, pattern: Pattern = _PATTERN) -> int:
     """
     fits = max(1, MARKS // classes) if classes > 0 and pattern.sync_share else 1
     return min(NONCES, 1 << (fits.bit_length() - 1))
-
-
-def _times(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))
 
 
 def _count(keys: Keys) -> int:
