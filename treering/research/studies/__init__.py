@@ -27,6 +27,7 @@ STUDIES = {
     "flocks": (6, "flocks of pages that one secret names together, and what choosing the secret does about it"),
     "speed": (1000, "seconds and memory of whole processes"),
     "stages": (8, "what a picture costs in each stage of a reading, and pictures a second, beside what it was"),
+    "verifying": (10, "verify itself by effort, and as it was: CPU seconds a picture, marked and unmarked"),
     "pictures": (200, "reading of pictures: the dearest files, damage that goes unnoticed, threads"),
     "batching": (3, "pictures that go through a network together: seconds, and whether any bit changes"),
     "kills": (100, "what kill -9 of embed and verify leaves behind: pictures, rows, results"),

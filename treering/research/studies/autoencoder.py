@@ -92,10 +92,14 @@ def autoencoder(model: LatentModel, keyring: Keyring, output: Path, count: int, 
 
     A count of 0 leaves the first out.
     """
-    tables = [_own(model, keyring, count, note)] if count else []
-    text = "\n\n".join(table.rstrip() for table in (*tables, _real(note))) + "\n"
-    (output / "autoencoder.md").write_text(text, encoding="utf-8")
-    return text
+    text = ""
+    if count:
+        text = _own(model, keyring, count, note).rstrip() + "\n"
+        (output / "autoencoder.md").write_text(text, encoding="utf-8")
+    real = _real(note).rstrip() + "\n"
+    if real.startswith("TAEF2:"):  # else an earlier table stays
+        (output / "autoencoder-taef2.md").write_text(real, encoding="utf-8")
+    return f"{text}\n{real}"
 
 
 # The model itself
