@@ -158,8 +158,9 @@ def test_another_keyring_finds_nothing_on_the_page(model, grid, few):
 def test_the_rest_of_the_boxes_needs_a_sign(model, keyring, grid, monkeypatch):
     monkeypatch.setattr(pages, "LOOKS", dict.fromkeys(pages.LOOKS, (8, 2, 0)))
     nothing = Pages(Detector(model, Keyring(bytes(32), derivation=1), effort="fast"))(grid)
-    assert nothing.looked == 2
-    assert Pages(Detector(model, keyring, effort="fast"))(grid).looked > 2
+    assert nothing.looked <= 2
+    found = Pages(Detector(model, keyring, effort="fast"))(grid)
+    assert found.looked > 2 and {mark.key for mark in found.marks} <= PLACES.keys()
 
 
 def test_a_picture_that_is_marked_all_over_is_one(model, keyring, pictures, few):

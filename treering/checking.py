@@ -140,17 +140,26 @@ def less_guidance(recipe: Recipe) -> Recipe:
     return replace(recipe, guidance=(1 + recipe.guidance) / 2 if recipe.guidance > 1 else recipe.guidance)
 
 
+def no_guidance(recipe: Recipe) -> Recipe:
+    """A guidance of 1: the prompt as it is, without what goes beyond it."""
+    return replace(recipe, guidance=min(1.0, recipe.guidance))
+
+
 def more_steps(recipe: Recipe) -> Recipe:
     """Twice as many steps of the sampler."""
     return replace(recipe, steps=min(1000, 2 * recipe.steps))
 
 
 REMEDIES: dict[str, Remedy] = {
-    "less guidance": less_guidance,
+    "guidance 1": no_guidance,
     "another seed": other_seed(1),
-    "another seed, less guidance": lambda recipe: less_guidance(other_seed(2)(recipe)),
+    "another seed, guidance 1": lambda recipe: no_guidance(other_seed(2)(recipe)),
 }
-"""What is tried where a picture is weaker than asked, in this order."""
+"""What is tried where a picture is weaker than asked, in this order: what helped most of the weakest pictures first.
+
+(``python -m treering.research remedies``: of the weakest 10 of 40 pictures 5 reach 1e-9; 8 with a guidance of 1, 6 from
+another seed, 5 with half of the guidance or another nonce, 4 with twice the steps.)
+"""
 
 
 class Checker:

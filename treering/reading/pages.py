@@ -41,7 +41,7 @@ Edges that can be seen come first: of 165 parts of made-up pages 133 were among 
 pages of many parts, of which some were.  What is not looked into keeps its share of the error budget.
 """
 
-SIGN = -1.0
+SIGN = -2.0
 """log10 p of any mark of the keyring in a box, corrected within the box, that makes the rest worth looking into."""
 
 _GIVEN, _NEAR = Given("encoder, 2 steps", 1 / 4, ENCODER, 2), Near("near the box", 1 / 4, 2)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...checking import Evidence, Recipe, evidence, less_guidance, make, more_steps, other_seed
+from ...checking import Evidence, Recipe, evidence, less_guidance, make, more_steps, no_guidance, other_seed
 from ...marks.keyring import Keyring
 from ...marks.patterns import Pattern
 from ...marks.seeds import draw_nonce
@@ -65,7 +65,7 @@ WAYS: dict[str, Change] = {
     "another nonce": _other_nonce,
     "another seed: noise and nonce": _other_noise(1),
     "half of the guidance beyond 1": less_guidance,
-    "guidance 1": lambda recipe: replace(recipe, guidance=1.0),
+    "guidance 1": no_guidance,
     "twice the steps": more_steps,
     "less guidance, another seed": lambda recipe: less_guidance(_other_noise(2)(recipe)),
 }
