@@ -63,7 +63,7 @@ def pages(
         SECRET, Pattern.synchronised(), classes=CLASSES, shape=model.shape, image_size=model.image_size, public=True
     )
     reader = reading.Pages(Detector(model, ring, effort=EFFORT))
-    path, rows = output / "pages.jsonl", []
+    path, rows, table = output / "pages.jsonl", list[Row](), ""
     known = [Row(**json.loads(line)) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
     before = {(row.number, row.layout, row.how): row for row in known}
     pool: list[tuple[Picture, Picture]] = []
@@ -75,8 +75,9 @@ def pages(
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(row)) + "\n")
         rows.append(row)
+        table = write_table(output / "pages.md", HEADER, [*_lines(rows), *_sums(rows)])  # of those so far
         note(f"{name}, {how}: {row.found} of {row.marked}")
-    return write_table(output / "pages.md", HEADER, [*_lines(rows), *_sums(rows)])
+    return table
 
 
 HOWS = (MADE, HALVED, PLAIN)
@@ -133,7 +134,7 @@ def _lines(rows: Sequence[Row]) -> Iterator[list[str]]:
 
 
 def _sums(rows: Sequence[Row]) -> Iterator[list[str]]:
-    for how in HOWS:
+    for how in dict.fromkeys(row.how for row in rows):
         yield _line("all", how, [row for row in rows if row.how == how])
 
 
