@@ -76,8 +76,12 @@ class Detector:
         self.every = self.settings.way == MOST if every is None else every
         keyring.check_classes(self.settings.keys)
         self.plan = method if isinstance(method, DecoderInversion) else _inversion(self.settings)
-        self.tools = Tools(model, keyring, self.settings, self.plan)
+        self.tools = self._made_tools()
         self._tools: dict[tuple[int, int], Tools] = {}  # of other sizes
+
+    def _made_tools(self) -> Tools:
+        """What pictures of the keyring's first size are read with."""
+        return Tools(self.model, self.keyring, self.settings, self.plan)
 
     chosen: tuple[Stage, ...] | None = None
     """Other stages than those of the effort."""
