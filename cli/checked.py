@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from .options import KEYRING_FILE, Many
 
 if TYPE_CHECKING:
     from treering.batch import Item
+    from treering.review import Part
 
 MANIFEST = "manifest.csv"
 """What a folder may bring along: the classes of its pictures."""
@@ -27,7 +29,8 @@ RESULTS = "treering-results"
 class Checked:
     """A source of pictures: a folder, an address, an archive, or a list; ``labels`` as given on the command line.
 
-    ``keyrings``: their names, which a manifest may use, where several are searched.
+    ``keyrings``: their names, which a manifest may use, where several are searched.  ``counts``: how many pictures
+    went by in the last listing: ``listed``, and of these ``changed`` since the moment asked for.
     """
 
     source: str
@@ -35,6 +38,7 @@ class Checked:
     many: Many
     keyrings: tuple[str, ...] = ()
     quiet: bool = False
+    counts: Counter[str] = field(default_factory=Counter, compare=False)
 
     @property
     def kind(self) -> str:
@@ -62,12 +66,29 @@ class Checked:
         """The pictures, one after the other; at least one.  Raises ``InputError``, also while it goes on."""
         from treering.batch import places
 
-        items = self._labelled(places.find(self.source, self.keyrings))
+        self.counts.clear()
+        items: Iterable[Item] = self._counted("listed", self._labelled(places.find(self.source, self.keyrings)))
         if self.many.since is not None:
-            items = places.since(items, self.many.since)
+            items = self._counted("changed", places.since(items, self.many.since))
         if self.many.sample is not None:
             items = places.sample(items, self.many.sample, self.many.seed)
         return self._not_empty(iter(items))
+
+    def _counted(self, what: str, items: Iterable[Item]) -> Iterator[Item]:
+        for item in items:
+            self.counts[what] += 1
+            yield item
+
+    def part(self, whole: bool = False) -> Part | None:
+        """Which of the pictures are asked for, None for all; ``whole``: with their numbers, as all went by."""
+        from treering.review import Part
+
+        many = self.many
+        if many.sample is None and many.since is None:
+            return None
+        listed = self.counts["listed"] if whole else None
+        changed = self.counts["changed"] if whole and many.since is not None else None
+        return Part(many.sample, many.seed, many.since, listed, changed)
 
     def _not_empty(self, items: Iterator[Item]) -> Iterable[Item]:
         first = next(items, None)

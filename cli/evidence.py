@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 import os
 from collections.abc import Callable, Sequence
@@ -44,18 +43,14 @@ class Signing:
 
     def write(self, detector: Detector | Detectors, picture: Picture, data: bytes, path: Path) -> Detection:
         """Read the picture, whose file holds ``data``, and write down what was read and how."""
-        from treering.evidence import Evidence, Signer, Statement
+        from treering.evidence import Signer, witnessed
 
         if picture.too_small:
             raise ImageError(f"There is no evidence in {path}: {picture.too_small}")
-        detection, done, keyring, searches = detector.examine(picture.pixels, picture.notes)
-        if done.finding.values is None:
+        detection, evidence = witnessed(detector, picture, data, Signer.load(signer_path(self.key)))
+        if evidence is None:
             raise ImageError(f"There is no evidence in {path}: {detection.reason or 'nothing was read from it.'}")
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-        about = {"share": done.share, "created": now, "size": done.size, "searches": searches}
-        values = done.finding.values
-        statement = Statement.of(data, keyring, detector.settings, detection, values, **about)  # type: ignore[arg-type]
-        Evidence.signed(statement, Signer.load(signer_path(self.key))).save(self.path)
+        evidence.save(self.path)
         say(f"Wrote {self.path}, signed.")
         return detection
 

@@ -161,7 +161,7 @@ def new(
         public=public,
         **fitting,
     )
-    keyring = _chosen(keyring, pages)
+    keyring = _chosen(keyring if rings else keyring.widest(), pages)
     keyring.save(path, overwrite=force)
     if old:
         say(old)
@@ -215,6 +215,10 @@ def _pattern(
     inner, outer = rings or (None, None)
     given = {"channels": channels, "noise_channels": noise_channels, "inner": inner, "outer": outer, "sync_share": sync}
     settings = dict(KINDS[kind].defaults) | {name: value for name, value in given.items() if value is not None}
+    if not settings.get("sync_share"):
+        settings.pop("sync_outer", None)
+    if "sync_outer" in settings:
+        settings["sync_outer"] = max(settings.get("inner", 0), min(settings["sync_outer"], settings["outer"]))
     if settings.get("sync_share"):
         settings.setdefault("sync_channels", (noise_channels or settings.get("channels", _DEFAULT.channels))[:1])
     return Pattern(kind=kind, **settings)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treering.errors import InputError, ModelError
 from treering.models import DEFAULT
+from treering.types import Answer, Key
 
 from .options import ModelChoice, ModelChoices, keyring_path
 
 if TYPE_CHECKING:
+    from treering.batch import Summary
     from treering.marks.keyring import Keyring
+    from treering.marks.names import Names
     from treering.models import Model
     from treering.reading import Detectors
     from treering.settings import Reading
+    from treering.types import Class
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,27 @@ class Searched:
     def names(self) -> tuple[str, ...]:
         """What people call the keyrings."""
         return names_of(self.paths)
+
+    @cached_property
+    def class_names(self) -> dict[str, Names]:
+        """What classes are called, by the keyrings' names; raises ``InputError`` for a broken file."""
+        from treering.marks import names
+
+        rings = zip(self.names, self.paths, self.keyrings, strict=True)
+        return {name: names.load(path, ring) for name, path, ring in rings}
+
+    def called(self, summary: Summary) -> dict[str, str]:
+        """Names of the classes that were found or are labels, by the words of reports for them."""
+        from treering import report
+
+        found = {*summary.found, *(summary.confusion.labels if summary.confusion else ())}
+        named = {report.name(one): self._called(one) for one in found if not isinstance(one, Answer)}
+        return {word: name for word, name in sorted(named.items()) if name}
+
+    def _called(self, found: Class | None) -> str | None:
+        if isinstance(found, Key):
+            return self.class_names[found.keyring].of(found.key) if found.keyring in self.class_names else None
+        return None if self.several else self.class_names[self.names[0]].of(found)
 
     def detectors(self, reading: Reading) -> Detectors:
         """All of them, with their models loaded; one that is used more than once is loaded once."""

@@ -13,6 +13,7 @@ from treering.settings import Reading
 
 from .console import Failure, say, sentences
 from .options import (
+    SIGNER_VARIABLE,
     ModelChoice,
     NamedFile,
     keyring_option,
@@ -22,6 +23,8 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from treering.evidence import Signer
+    from treering.marks.keyring import Keyring
     from treering.serve import Access, Limits
 
 PORT = 8765
@@ -57,6 +60,14 @@ PORT = 8765
     metavar="N",
     help="Time for a request to arrive, and again for its answer.",
 )
+@click.option(
+    "--signing-key",
+    type=NamedFile(),
+    envvar=SIGNER_VARIABLE,
+    metavar="FILE",
+    show_default=f"${SIGNER_VARIABLE}, else answers are not signed",
+    help="Private key that signs evidence for callers who ask for it: see `treering keys signer`.",
+)
 @click.option("--log", is_flag=True, help="Tell every request on standard error: route, status, seconds.")
 @keyring_option
 @model_options
@@ -68,6 +79,7 @@ def command(
     anonymous: bool,
     names: tuple[str, ...],
     allow_embed: bool,
+    signing_key: Path | None,
     log: bool,
     keyring: Path | None,
     model: ModelChoice,
@@ -75,7 +87,9 @@ def command(
     **limits: Any,
 ) -> None:
     """Serve a page on which pictures are dropped, pasted or photographed and their marks are read, and the same as an
-    API: POST /v1/detect, GET /v1/keyring, /healthz, /metrics, /openapi.json.
+    API: POST /v1/detect, GET /v1/keyring, /healthz, /metrics, /openapi.json. With stages=true, detect tells what is
+    being done as it happens; with evidence=true and --signing-key, its answer carries the signed document that
+    `treering detect --evidence` writes. Names of classes (`treering keys name`) are read once, at the start.
 
     Nothing is kept on disk, and no picture or name is logged. One worker owns the model; when the queue is full,
     requests are answered 429 with a time to try again. Ctrl-C or a kill stops it when what was taken is finished.
@@ -90,16 +104,20 @@ def command(
     with sentences():
         serve = _room()
         access = _access(serve, host, port, token_file, anonymous, names, _limits(serve, limits))
+        from treering.marks import names as names_of_classes
         from treering.marks.keyring import Keyring
 
-        ring = Keyring.load(keyring_path(keyring))
+        path = keyring_path(keyring)
+        ring = Keyring.load(path)
         ring.check_classes(reading.keys)
+        known = names_of_classes.load(path, ring)
+        signer = _signer(signing_key, ring)
         listening = serve.bind(host, port)
         number = listening.getsockname()[1]
         if number != port:
             access = _access(serve, host, number, token_file, anonymous, names, access.limits)
         _log(log)
-        service = serve.Service(model.load(ring.model), ring, reading)
+        service = serve.Service(model.load(ring.model), ring, reading, signer=signer, names=known)
         worker = serve.Worker(service, service.rows, access.limits.queue)
         app = serve.application(service, worker, access, allow_embed)
         place = f"[{host}]" if ":" in host else host
@@ -120,6 +138,15 @@ def _room() -> Any:
             raise
         raise Failure("The server needs more packages: pip install 'treering[serve]'") from None
     return serve
+
+
+def _signer(path: Path | None, ring: Keyring) -> Signer | None:
+    if path is None:
+        return None
+    from treering.evidence import Signer, check_secret
+
+    check_secret(ring)
+    return Signer.load(path)
 
 
 def _limits(serve: Any, values: dict[str, Any]) -> Limits:

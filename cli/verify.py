@@ -34,6 +34,7 @@ from .work import recipe, work
 
 if TYPE_CHECKING:
     from treering.batch import Item, Progress, Summary
+    from treering.review import Shelf
     from treering.types import Found
 
 _COMPLAINTS = 20
@@ -124,11 +125,16 @@ def command(
             items = list(items)  # as many as there are, before the first is read
             reading = _shared(ctx, reading, run_fpr, len(items))
         searched = Searched.load(keyrings, models, reading)
+        _ = searched.class_names  # a broken file of names is told before the work
         folder = output or checked.output()
         check_output(folder)
-        run = Run(items, checked, searched, reading, many, folder, batch)
+        from treering.review import Shelf
+
+        shelf = Shelf()
+        run = Run(shelf.filled(items), checked, searched, reading, many, folder, batch)
         summary = _bounded(_verify(run), reading, run_fpr)
-        summary = replace(summary, notes=(*summary.notes, *_page(folder, checked)))
+        part = checked.part(whole=True)
+        summary = replace(summary, notes=(*summary.notes, *(part.sentences() if part else ()), *_page(folder, shelf)))
     _report(summary, searched, folder, as_json)
     ctx.exit(SOME_FAILED if summary.failures or summary.not_assessable else 0)
 
@@ -197,16 +203,19 @@ def _verify(run: Run) -> Summary:
             about = engine.about
             _begin(run, about)
             found = verify(run.items, engine, run.output, progress=progress, by_name=by_name, **about)
-    _begin(run, about, found.total)
+    _begin(run, about, found)
     return found
 
 
-def _begin(run: Run, about: Mapping[str, Any], total: int | None = None) -> None:
-    """Write down what is asked for; ``total``: pictures, once that is known."""
+def _begin(run: Run, about: Mapping[str, Any], found: Summary | None = None) -> None:
+    """Write down what is asked for; ``found``: what came out, once that is known."""
     from treering.review import Origin
 
-    source, labels = run.checked.source, run.checked.labels
-    Origin.of(source, labels, about["settings"], about["size"], total).write(run.output)
+    checked, total = run.checked, None if found is None else found.total
+    names = {} if found is None else run.searched.called(found)
+    part = checked.part(whole=found is not None)
+    origin = Origin.of(checked.source, checked.labels, about["settings"], about["size"], total, part, names)
+    origin.write(run.output)
 
 
 @contextmanager
@@ -248,14 +257,13 @@ def _clock(seconds: float) -> str:
 # What came out
 
 
-def _page(output: Path, checked: Checked) -> list[str]:
-    """Write the report for people; results are there whether that goes or not."""
+def _page(output: Path, shelf: Shelf) -> list[str]:
+    """Write the report for people; results are there whether that goes or not.  ``shelf``: what was listed."""
     from treering import review
     from treering.errors import InputError
 
     try:
-        items = list(replace(checked, quiet=True).items()) if checked.is_here else None
-        review.report(review.Folder.open(output), output / review.REPORT, items, unfinished=True)
+        review.report(review.Folder.open(output), output / review.REPORT, shelf, unfinished=True)
     except InputError as error:
         return [f"{review.REPORT} was not written. {error}"]
     return []
@@ -271,13 +279,14 @@ def _report(summary: Summary, searched: Searched, output: Path, as_json: bool) -
     if as_json:
         ids = [ring.id for ring in searched.keyrings]
         which = {"keyrings": dict(zip(searched.names, ids, strict=True))} if searched.several else {"keyring": ids[0]}
-        return emit({**summary.as_dict(), **which, "output": str(output)})
-    for line in _lines(summary):
+        called = {"names": searched.called(summary)}
+        return emit({**summary.as_dict(), **which, **called, "output": str(output)})
+    for line in _lines(summary, searched.called(summary)):
         click.echo(line)
     click.echo(f"Results are in {shown(str(output))}")
 
 
-def _lines(summary: Summary) -> Iterator[str]:
+def _lines(summary: Summary, names: Mapping[str, str]) -> Iterator[str]:
     from treering import report
 
     earlier = f", {summary.resumed} of them earlier" if summary.resumed else ""
@@ -285,17 +294,19 @@ def _lines(summary: Summary) -> Iterator[str]:
     failed = f"; {summary.failures} could not be read" if summary.failures else ""
     done = summary.checked + summary.resumed + summary.copies
     yield f"Checked {done} of {summary.total} pictures{earlier}{copies}{failed}."
-    yield "Found: " + ", ".join(f"{_name(key)} {count}x" for key, count in summary.found.items())
+    yield "Found: " + ", ".join(f"{_name(key, names)} {count}x" for key, count in summary.found.items())
     if summary.confusion:
         yield f"\n{report.confusion_text(summary.confusion)}\n"
         yield from report.rate_lines(summary.confusion)
         yield ""
 
 
-def _name(found: Found) -> str:
+def _name(found: Found, names: Mapping[str, str]) -> str:
     from treering import report
     from treering.types import Key
 
+    called = names.get(report.name(found))
+    quoted = f' "{shown(called)}"' if called else ""
     if isinstance(found, int):
-        return f"key {found}"
-    return f"key {found.key} of {shown(found.keyring)}" if isinstance(found, Key) else report.name(found)
+        return f"key {found}{quoted}"
+    return f"key {found.key} of {shown(found.keyring)}{quoted}" if isinstance(found, Key) else report.name(found)

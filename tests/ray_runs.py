@@ -5,7 +5,9 @@ What came out is one JSON object on standard output.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,12 +35,38 @@ def written() -> list[str]:
     return [str(len(files)), *found]
 
 
+def stored() -> list[str]:
+    """Memory of Ray's object store in which the secret stands, and how many pieces of it were looked at."""
+    pieces = [
+        link
+        for process in Path("/proc").glob("[0-9]*")
+        if b"raylet" in _read(process / "cmdline")
+        for link in _links(process / "fd")
+        if os.readlink(link).startswith("/dev/shm/")
+    ]
+    return [str(len(pieces)), *(os.readlink(link) for link in pieces if _parts(_read(link)))]
+
+
+def _links(folder: Path) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return [link for link in folder.iterdir() if link.is_symlink()]
+    return []
+
+
+def _read(path: Path) -> bytes:
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    return b""
+
+
 def _parts(data: bytes) -> list[bytes]:
     return [needle for needle in (SECRET, SECRET.hex().encode()) if needle in data]
 
 
 def main(top: Path) -> None:
-    ray.init(address="local", num_cpus=6, include_dashboard=False, log_to_driver=False)  # see engines/on_ray
+    few = 100 << 20  # bytes of the object store, all of which are looked at
+    # See engines/on_ray.
+    ray.init(address="local", num_cpus=6, include_dashboard=False, log_to_driver=False, object_store_memory=few)
     gallery(top / "in", 12)
     items = [Item(item.path, item.name) for item in find(top / "in")]
     run(items, top / "whole")
@@ -47,7 +75,9 @@ def main(top: Path) -> None:
     results = {
         "goes on": work("with_keyring", {"keyring": str(top / "ring.json")}, items, top / "out"),
         "deadly": work("deadly", {"key": 1, "log": str(top / "log")}, items[:5], top / "deadly"),
+        "mortal": work("mortal", {"key": 1, "log": str(top / "killed")}, items, top / "mortal"),
         "written": written(),
+        "stored": stored(),
         "again": run(items, top / "out").as_dict(),
     }
     sys.stdout.write(json.dumps(results))

@@ -43,6 +43,19 @@ def deadly(key: int, log: str) -> Work:
     return Work(detect, SETTINGS, 2)
 
 
+def mortal(key: int, log: str) -> Work:
+    """A worker that is killed at the first picture of this class, and once only: whoever comes after it lives."""
+    formula = Formula()
+
+    def detect(pictures: NDArray[np.uint8], notes: Sequence[tuple[str, ...]]) -> list[Detection]:
+        if (pictures[:, 0, 0, 0] == key).any() and not Path(log).exists():
+            Path(log).write_text(str(os.getpid()))
+            os.kill(os.getpid(), 9)
+        return formula(pictures, notes)
+
+    return Work(detect, SETTINGS, 2)
+
+
 def broken(sentence: str) -> Work:
     """A worker that cannot begin."""
     raise ModelError(sentence)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
+from schemas import check, lines
 
 from treering.errors import InputError, ModelError
 from treering.pictures import images
@@ -316,10 +317,12 @@ def test_what_cannot_be_done_is_one_sentence(run, no_model):
     result = run("none.png", "a.png", "--name", "jpeg", "--json")
     fails(result, "none.png does not exist.", 3)
     assert [set(json.loads(line)) >= {"source"} for line in result.stdout.splitlines()] == [True, True]
+    check("attack", *lines(result.stdout))
 
 
 def test_the_list_has_every_attack(run, no_model):
     shown = run("--list").stdout
     assert all(f"  {name} " in shown for name in attacks.ATTACKS)
     records = [json.loads(line) for line in run("--list", "--json").stdout.splitlines()]
+    check("attack", *records)
     assert [record["attack"] for record in records] == list(attacks.ATTACKS)

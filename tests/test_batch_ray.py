@@ -42,6 +42,19 @@ def test_actors_that_die_are_replaced(results: dict[str, Any]) -> None:
     assert failed and all("5 workers ended" in line["error"] for line in failed)
 
 
+def test_a_worker_that_is_killed_is_started_again_and_nothing_is_lost_or_doubled(results: dict[str, Any]) -> None:
+    assert (results["top"] / "killed").exists()
+    assert (results["mortal"]["checked"], results["mortal"]["failures"]) == (12, 0)
+    assert by_name(results["top"] / "mortal") == by_name(results["top"] / "whole")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the object store's memory is looked at by /proc")
+def test_no_secret_is_in_the_object_store(results: dict[str, Any]) -> None:
+    count, *found = results["stored"]
+    assert int(count) > 0
+    assert found == []
+
+
 def test_no_secret_is_in_what_ray_writes_down(results: dict[str, Any]) -> None:
     count, *found = results["written"]
     assert int(count) > 5

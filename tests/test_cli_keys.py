@@ -188,7 +188,8 @@ def test_a_pattern_is_one_line_of_the_table(run: Run) -> None:
     ("words", "pattern", "classes"),
     [
         ("", Pattern.synchronised(), 100),
-        ("--sync 0", Pattern(), 100),
+        ("--sync 0", Pattern(outer=21), 100),
+        ("--rings 4-12", Pattern(outer=12, sync_share=0.75, sync_outer=12), 100),
         ("--pattern paper", Pattern.paper(), 3),
         ("--pattern rings", Pattern("rings"), 100),
         (

@@ -20,6 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
+from schemas import check
 
 from treering import batch, report
 from treering.marks.keyring import Keyring
@@ -264,6 +265,37 @@ def test_verify_with_folders(run: Run) -> None:
     assert {"results.jsonl", "summary.json", "confusion.md"} <= written
 
 
+def test_verify_lists_a_folder_once_and_tells_a_sample_and_names(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder()
+    assert run("keys", "name", 2, "Anna").exit_code == 0
+    listed = []
+    walk = batch.sources.walk
+    monkeypatch.setattr(batch.sources, "walk", lambda path: listed.append(path) or walk(path))
+    result = run("verify", "in", "--labels", "folders")
+    assert listed == [Path("in")]
+    assert 'Found: key 2 "Anna" 1x, key 3 1x' in result.stdout
+    kept = json.loads(Path("treering-results/in/run.json").read_text())
+    assert (kept["names"], kept["part"]) == ({"2": "Anna"}, None)
+    page = Path("treering-results/in/report.html")
+    assert "Anna" in page.read_text()
+    run("keys", "name", 2, "Bert")
+    for words, name in (((), "Anna"), (("--keyring", "own.json"), "Bert")):
+        assert run("report", "treering-results/in", *words).exit_code == 0
+        assert name in page.read_text()
+
+
+def test_a_sample_is_remembered(run: Run) -> None:
+    folder()
+    sampled = run("verify", "in", "--labels", "folders", "--sample", 2, "--since", "1d")
+    told = "A sample of 2 of 6 pictures, chosen by chance (seed 0)"
+    assert told in sampled.stderr
+    part = json.loads(Path("treering-results/in/run.json").read_text())["part"]
+    assert (part["sample"], part["listed"], part["changed"]) == (2, 6, 6)
+    again = run("report", "treering-results/in")
+    assert (again.exit_code, told in again.stderr) == (0, True)
+    assert told in Path("treering-results/in/report.html").read_text()
+
+
 def test_verify_without_labels_has_no_matrix(run: Run) -> None:
     folder()
     result = run("verify", "in")
@@ -287,6 +319,7 @@ def test_verify_starts_afresh_with_other_settings(run: Run, words: list[str]) ->
     folder()
     run("verify", "in")
     (summary,) = records(run("verify", "in", "--json", *words))
+    check("summary", summary)
     assert (summary["checked"], summary["resumed"]) == (5, 0)
 
 
@@ -305,6 +338,8 @@ def test_verify_a_manifest(run: Run) -> None:
     folder()
     Path("in/list.csv").write_text("file,key\n2/a.png,2\n2/b.png,none\n")
     (summary,) = records(run("verify", "in/list.csv", "--json", "--output", "here"))
+    check("summary", summary)
+    check("report", *records(run("report", "here", "--json")))
     assert (summary["total"], summary["confusion"]["accuracy"]["count"], summary["output"]) == (2, 2, "here")
     (summary,) = records(run("verify", "in", "--labels", "in/list.csv", "--json", "--output", "here"))
     assert (summary["total"], summary["confusion"]["total"]) == (6, 2)

@@ -16,6 +16,7 @@ from treering.evidence import Evidence, Signer, Statement, checks
 from treering.marks.keyring import Keyring
 from treering.marks.patterns import Pattern
 from treering.pictures import images
+from treering.pictures.credentials import without
 from treering.settings import Reading
 from treering.types import Answer, Detection
 from treering_cli.main import main
@@ -98,6 +99,13 @@ def test_what_was_written_is_read_back(tmp_path: Path, signer: tuple[Path, Path]
     assert (state, back.genuine) == ("Valid", True)
     assert back.as_dict() == made.as_dict()
     assert checks.picture(back, original.read_bytes()).holds
+    assert without(copy) == original.read_bytes() == without(original.read_bytes())
+    assert (checks.picture(back, copy).holds, "is a copy" in checks.picture(back, copy).says) == (True, True)
+    told = checks.copy(back, copy)
+    assert told and told.holds is None and "hold this very evidence; C2PA calls them Valid" in told.says
+    assert checks.copy(back, original.read_bytes()) is None
+    for short in (copy[:9], copy[:30]):
+        assert not checks.picture(back, short).holds
     assert (images.read(tmp_path / f"copy{suffix}", (64, 64)).pixels == images.read(original, (64, 64)).pixels).all()
     reader = c2pa.Reader(credentials.FORMATS[next(s for s in credentials.FORMATS if copy.startswith(s))], _stream(copy))
     bindings = [a["data"] for a in reader.get_active_manifest()["assertions"] if a["label"] == "c2pa.soft-binding"]
@@ -114,7 +122,12 @@ def test_a_changed_copy_is_not_valid(tmp_path: Path, signer: tuple[Path, Path]) 
     original = picture(tmp_path, ".png")
     copy = credentials.write(evidence(original.read_bytes()), original.read_bytes(), *signer, "ed25519")
     place = copy.rindex(b"IDAT") + 40
-    assert credentials.read(copy[:place] + bytes([copy[place] ^ 1]) + copy[place + 1 :])[1] == "Invalid"
+    changed = copy[:place] + bytes([copy[place] ^ 1]) + copy[place + 1 :]
+    assert credentials.read(changed)[1] == "Invalid"
+    told = checks.copy(evidence(original.read_bytes()), changed)
+    assert told and told.holds is False  # other evidence, by the time of its signature or its key
+    inside = credentials.read(changed)[0]
+    assert [one and one.holds for one in (checks.picture(inside, changed), checks.copy(inside, changed))] == [False] * 2
 
 
 def test_pictures_without_evidence(tmp_path: Path, signer: tuple[Path, Path]) -> None:
@@ -142,6 +155,12 @@ def test_the_command(tmp_path: Path, signer: tuple[Path, Path], monkeypatch: pyt
     result = CliRunner().invoke(main, words)
     assert (result.exit_code, result.stderr) == (0, "Wrote copy.png.\n")
     assert credentials.read(Path("copy.png").read_bytes())[0].genuine
+    for words_of_check in (["copy.png"], ["e.json", "copy.png"]):
+        told = CliRunner().invoke(main, ["check", *words_of_check, "--json"])
+        found = {one["what"]: one["holds"] for one in map(json.loads, told.stdout.splitlines())}
+        assert (found["picture"], found["copy"]) == (True, None), told.output
+    alone = CliRunner().invoke(main, ["check", "e.json"])
+    assert (alone.exit_code, "are written into PNG, JPEG and WebP" in alone.stderr) == (1, True)
     assert "copy.png exists already" in CliRunner().invoke(main, words).stderr
     wrong = [*words[:-4], "--certificate", str(signer[1]), "--key", str(signer[0]), "--force"]
     refused = CliRunner().invoke(main, wrong)

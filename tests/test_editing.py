@@ -16,6 +16,7 @@ import torch
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
+from schemas import check
 from torch import Tensor
 
 from treering import editing, inversion, models
@@ -390,6 +391,7 @@ def test_json_and_notes(run: Run) -> None:
     save("mask.png", np.pad(np.full((256, 512), 255), ((0, 256), (256, 0))))
     result = run("large.png", *WORDS[1:], *QUICK, "--json", "--seed", 5)
     record = json.loads(result.stdout)
+    check("edit", record)
     assert record.pop("seconds") > 0
     assert record == {
         "file": "large-edited.png",

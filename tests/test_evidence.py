@@ -493,10 +493,11 @@ def test_options_that_need_each_other(run: Run) -> None:
 def test_the_expert_pays_for_more_than_the_largest_plan_tries() -> None:
     from treering.reading.lattice import wide
     from treering.reading.plan import EFFORTS
-    from treering.reading.stages import BESIDE, Again, Posed
+    from treering.reading.stages import PLACES, RANKS, WARPS, Again, Posed
 
     searches = [stage for stage in EFFORTS["max"] if isinstance(stage, Posed | Again)]
-    tried = sum(wide(stage.smallest, stage.largest, 1.0).count * len(BESIDE) for stage in searches)
+    read = len(RANKS) * (1 + len(PLACES) + len(WARPS))  # of the class, for each pose
+    tried = sum(wide(stage.smallest, stage.largest, 1.0).count * read for stage in searches)
     assert len(searches) >= 2
     assert tried + 1000 < checks.POSES  # pictures as given and boxes among them
     assert tried > checks.POSES / 100  # else the bound is idle

@@ -14,7 +14,7 @@ from PIL import Image
 
 import treering
 from treering import images
-from treering.evidence import Evidence, checks
+from treering.evidence import Evidence, Statement, checks
 from treering.reading.evidence import Values
 from treering_cli.main import main
 
@@ -47,7 +47,12 @@ def test_from_a_picture_to_the_check(run: Callable[..., Result], model: object) 
     run("keys", "reveal", 2, "--nonce", nonce, "--output", "r.json", "--keyring", "k.json")
     expert = run("check", "e.json", "p.png", "--revealed", "r.json", "--commitment", "c.json")
     assert expert.exit_code == 0
+    own = run("check", "e.json", "p.png", "--revealed", "r.json", "--commitment", "c.json", "--model", "demo", "--json")
+    read = {one["what"]: one for one in map(json.loads, own.stdout.splitlines())}
+    assert (own.exit_code, read["values"]["holds"]) == (0, True), own.output  # no secret was there
+    assert "read anew here" in read["mark"]["says"]
     evidence = Evidence.load(Path("e.json"))
+    _altered(run, evidence)
     assert evidence.statement.says("answer", "pose")["mirror"]
     from treering.evidence import Revealed
 
@@ -84,6 +89,8 @@ def test_evidence_of_another_size_and_of_several_keyrings(run: Callable[..., Res
     run("keys", "reveal", 7, "--output", "r.json", "--keyring", "b.json")
     expert = run("check", "one.json", "p.png", "--revealed", "r.json", "--commitment", "c.json")
     assert expert.exit_code == 0 and "Class 7" in expert.stdout
+    anew = run("check", "two.json", "p.png", "--model", "demo", "--json")  # without any secret
+    assert anew.exit_code == 0 and False not in [json.loads(line)["holds"] for line in anew.stdout.splitlines()]
     wrong = run("check", "two.json", "p.png", "--keyring", "a.json")
     assert wrong.exit_code == 1 and "The evidence is about the keyring" in wrong.stdout
     smaller = treering.Keyring(rings[1].secret, pattern, classes=20)
@@ -94,6 +101,32 @@ def test_evidence_of_another_size_and_of_several_keyrings(run: Callable[..., Res
 
 def _searched(ring: treering.Keyring) -> Values:
     return Values(replace(ring, sizes=((320, 320),)))
+
+
+UNSAID = "does not say how its values"
+
+
+def _altered(run: Callable[..., Result], evidence: Evidence) -> None:
+    """Values that are not the picture's are told, and so is what does not say how they were read."""
+    rng, values = np.random.default_rng(0), evidence.statement.values
+    other = [1, 1j] @ rng.normal(size=(2, len(values)))
+    other *= np.linalg.norm(values) / np.linalg.norm(other)
+    for share, holds in ((0.001, True), (0.05, None), (1.0, False)):
+        assert checks.reread(evidence, values + share * other).holds is holds
+    assert checks.reread(evidence, values[:-1]).holds is False
+    plain = {"method": "encoder", "steps": 5, "undone": None, "within": None}
+    for change, sentence in (
+        (None, "an earlier treering wrote it"),
+        ({**plain, "undone": [[0, 0, 0], [0, 0, 0]]}, UNSAID),
+        ({**plain, "within": [[1, 0, 0]]}, UNSAID),
+        ({**plain, "method": "guess"}, UNSAID),
+        ({**plain, "steps": 10**9}, UNSAID),
+        ([], UNSAID),
+    ):
+        changed = Statement({**evidence.statement.content, "reading": change})
+        Evidence(changed, evidence.public, evidence.signature).save(Path("x.json"), overwrite=True)
+        told = run("check", "x.json", "p.png", "--model", "demo")
+        assert (told.exit_code, sentence in told.stderr) == (1, True), told.output
 
 
 def test_a_picture_with_nothing_in_it(run: Callable[..., Result]) -> None:

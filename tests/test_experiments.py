@@ -9,6 +9,7 @@ import torch
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from schemas import check
 
 from treering import inversion
 from treering.errors import InputError, TreeringError
@@ -457,6 +458,7 @@ def test_ablation_and_convergence_by_command(tmp_path):
         result = CliRunner().invoke(main, words)
         assert result.exit_code == 0, result.output
         told = json.loads(result.stdout)
+        check("experiment", told)
         assert told["experiment"] == name
         assert sorted(path.name for path in folder.iterdir() if path.suffix) == sorted(
             ["figure.png", "figure.svg", "rows.csv", "rows.jsonl", "settings.json", "table.md"]

@@ -191,10 +191,10 @@ def test_the_effort_max_goes_on_to_the_end_unless_it_is_told_to_stop(model, ring
 
 
 def test_the_places_beside_a_pose_share_what_the_pose_leaves():
-    from treering.reading.stages import BESIDE, CENTRE
+    from treering.reading.stages import CENTRE, PLACES, WARPS
 
     assert 0 < CENTRE < 1
-    assert len(set(BESIDE)) == len(BESIDE)
+    assert len({*PLACES, *WARPS}) == len(PLACES) + len(WARPS)
 
 
 @pytest.mark.parametrize("offset", [0, 3])

@@ -150,7 +150,8 @@ def test_a_long_table_keeps_what_a_reader_looks_for(tmp_path: Path) -> None:
     text = page(verified(items, tmp_path, tmp_path / "out"), items, rows=3)
     assert len(data(text)["file"]) == 3
     assert "11.png" in data(text)["file"]
-    assert "9 more without a mark" in told(text)
+    assert "The table has 3 of 12 pictures" in told(text)
+    assert "The other 9 are in results.jsonl. All counts above are of all pictures." in told(text)
     assert "12 pictures were checked" in told(text)
 
 

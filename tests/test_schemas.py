@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
+from schemas import SCHEMAS, check, holds
 
 import treering
 from treering import images
+from treering.batch.exposure import Exposure, Shared
 from treering.batch.items import Item
 from treering.batch.lines import Loaded, _result
 from treering.evidence.checks import Check
@@ -23,10 +25,6 @@ from treering_cli.main import main
 
 jsonschema = pytest.importorskip("jsonschema", reason="the extra test is not installed")
 
-SCHEMAS = {
-    Path(one.name).stem: json.loads(one.read_text(encoding="utf-8"))
-    for one in (resources.files("treering") / "schemas").iterdir()
-}
 RING = Keyring(bytes(range(32)))
 STAGE = {
     "stage": "s",
@@ -39,10 +37,6 @@ STAGE = {
 }
 FOUND = Detection(2, 1e-9, -9.0, Answer.KEY, 2, 7.1, 0.0, "m", RING.id, "encoder", 1, "", 0.1, stages=(STAGE,), nonce=0)
 NONE = Detection(None, 1.0, 0.0, Answer.NONE, 2, float("-inf"), 0.0, "m", RING.id, "encoder", 1, "", 0.1)
-
-
-def holds(name: str, record: dict[str, Any]) -> bool:
-    return bool(jsonschema.Draft202012Validator(SCHEMAS[name]).is_valid(record))
 
 
 @pytest.fixture
@@ -111,3 +105,50 @@ def test_records_of_embed() -> None:
     assert holds("embed", record)
     assert holds("embed", record | {"key": None, "seed": 3})
     assert not holds("embed", record | {"key": "2"})
+
+
+def commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command by its whole name."""
+    context = click.Context(group, info_name=name)
+    for word in group.list_commands(context):
+        found = group.get_command(context, word)
+        if isinstance(found, click.Group):
+            yield from commands(found, f"{name} {word}")
+        elif found is not None:
+            yield f"{name} {word}", found
+
+
+def test_whatever_prints_json_has_a_schema() -> None:
+    told = " ".join(schema["title"] for schema in SCHEMAS.values()).replace(", keys", ", treering keys")
+    printing = [name for name, one in commands(main, "treering") if any(p.name == "as_json" for p in one.params)]
+    assert len(printing) >= 14
+    assert [name for name in printing if f"{name} --json" not in told] == []
+
+
+def test_what_audit_prints() -> None:
+    shared = (Shared(3, 0, 20, 0.25), Shared(4, 1, 1, float("nan")))
+    found = Exposure(30, shared, float("nan"), 64).as_dict()
+    check("audit", found)
+    assert not holds("audit", found | {"shared": [{}]})
+    assert not holds("audit", found | {"common": 2})
+
+
+def test_what_is_published_and_revealed(run: Callable[..., Result]) -> None:
+    RING.save(Path("own.json"), overwrite=True)
+    (told,) = records(run("keys", "commit", "--output", "c.json", "--json"))
+    check("commitment", told, json.loads(Path("c.json").read_text()))
+    assert not holds("commitment", told | {"root": "00"})
+    assert not holds("commitment", told | {"secret": "00"})
+    assert run("keys", "reveal", 3, "--nonce", 0, "--output", "r.json").exit_code == 0
+    revealed = json.loads(Path("r.json").read_text())
+    check("revealed", revealed)
+    assert not holds("revealed", revealed | {"mark_seed": "00"})
+
+
+def test_a_page_with_several_marks() -> None:
+    mark = {"key": 2, "p_value": 1e-9, "box": [0, 0, 10, 10]}
+    whole = {"file": "a.png", **NONE.as_dict(), "z": None, "marks": [mark], "share": 0.5, "looked": 3}
+    parts = whole | {"answer": "parts", "nonce": 3}
+    check("detect", parts)
+    assert not holds("detect", parts | {"key": 2})
+    assert not holds("detect", parts | {"marks": []})

@@ -16,14 +16,16 @@ from ..marks import keys as streams
 from ..marks.keyring import MAX_SEARCH, Keyring, places
 from ..marks.matching import scores
 from ..marks.nulls import log_p
+from ..pictures.credentials import without
 from ..reading.detector import LEAST
 from ..reading.evidence import Values
 from ..reading.plan import EFFORTS
 from ..types import Answer, Detection, Match
+from . import again, credentials
 from .commitment import Commitment, Revealed, experts
 from .document import Complexes, Evidence, Size, Statement, best, in_size
 
-POSES = 1e9
+POSES = 1e10
 """Poses and shifts that an expert's p pays for: more than all stages of treering's largest plan try together, since
 nobody can see afterwards how the pose was chosen."""
 
@@ -52,10 +54,57 @@ def signature(evidence: Evidence, expected: str | None = None) -> Check:
 
 
 def picture(evidence: Evidence, data: bytes) -> Check:
-    """Whether these bytes are the picture that was examined."""
-    same = hashlib.sha256(data).hexdigest() == evidence.statement.says("picture", "sha256")
-    sentence = "This is the file that was examined, to the last bit."
-    return Check("picture", same, sentence if same else "This is another file than the one that was examined.")
+    """Whether these bytes are the picture that was examined, or a copy of it with Content Credentials."""
+    wanted = evidence.statement.says("picture", "sha256")
+    if hashlib.sha256(data).hexdigest() == wanted:
+        return Check("picture", True, "This is the file that was examined, to the last bit.")
+    plain = without(data)
+    if hashlib.sha256(plain).hexdigest() == wanted:
+        return Check(
+            "picture",
+            True,
+            "This is a copy of the file that was examined: without the Content Credentials that were put into it, it "
+            "is the same to the last bit.",
+        )
+    if len(plain) < len(data):
+        return Check("picture", False, "Without its Content Credentials too, this is another file than was examined.")
+    return Check("picture", False, "This is another file than the one that was examined.")
+
+
+def copy(evidence: Evidence, data: bytes) -> Check | None:
+    """Whether the Content Credentials in a picture hold this very evidence; None for a picture without them."""
+    if without(data) == data:
+        return None
+    try:
+        inside, state = credentials.read(data)
+    except InputError as error:
+        return Check("copy", None, str(error))
+    if inside.as_dict() != evidence.as_dict():
+        return Check("copy", False, "The Content Credentials of the picture hold other evidence.")
+    trust = "who signed them is for you to judge" if state != "Trusted" else "their signer is one that is trusted here"
+    sound = state in ("Valid", "Trusted")
+    what = f"The Content Credentials of the picture hold this very evidence; C2PA calls them {state}, and {trust}."
+    return Check("copy", None if sound else False, what)
+
+
+def reread(evidence: Evidence, read: Complexes) -> Check:
+    """Whether values that somebody else has read from the picture are those of the evidence."""
+    far = again.difference(evidence.statement.values, read)
+    if far <= again.CLOSE:
+        sentence = (
+            f"Read anew without any secret, the picture has the values of the evidence (they differ by {far:.2g})."
+        )
+        return Check("values", True, sentence)
+    if far < again.FAR:
+        return Check(
+            "values",
+            None,
+            f"Read anew, the values differ from those of the evidence by {far:.2g} of their size: more than other "
+            "machines or types of numbers usually make, and enough to change p.",
+        )
+    return Check(
+        "values", False, f"Read anew, the picture has other values than the evidence: they differ by {far:.2g}."
+    )
 
 
 def statement(evidence: Evidence, repeated: bool) -> Check:
@@ -166,21 +215,32 @@ def _quoted(value: Any) -> str:
     return repr(str(value)[:40])
 
 
-def by_expert(evidence: Evidence, revealed: Revealed, commitment: Commitment | None) -> Iterator[Check]:
-    """The test again for one revealed mark, without the secret: its p pays for all that could have been tried."""
+def by_expert(
+    evidence: Evidence, revealed: Revealed, commitment: Commitment | None, read: Complexes | None = None
+) -> Iterator[Check]:
+    """The test again for one revealed mark, without the secret: its p pays for all that could have been tried.
+
+    ``read``: values that the expert has read from the picture; None takes those of the evidence, and the signer's word.
+    """
     yield _committed(revealed, commitment)
     if evidence.statement.says("keyring", "id") != revealed.head.keyring:
         yield Check("mark", False, "The evidence is about another keyring.")
         return
-    level = log10_expert(evidence.statement.values, revealed, evidence.statement.size)
+    level = log10_expert(evidence.statement.values if read is None else read, revealed, evidence.statement.size)
     count = revealed.head.count
+    word = _SIGNERS if read is None else _OWN
     yield Check(
         "mark",
         None,
         f"Class {revealed.key}, nonce {revealed.nonce}: log10 p = {level:.1f}, for {POSES:.0e} poses and {count} "
-        "marks of the tree. It holds if a root older than the picture binds the mark, and if the values were read "
-        "from this picture, as the signer says: who knows the mark could have chosen them.",
+        f"marks of the tree. It holds if a root older than the picture binds the mark{word}",
     )
+
+
+_SIGNERS = (
+    ", and if the values were read from this picture, as the signer says: who knows the mark could have chosen them."
+)
+_OWN = "; the values are those that were read anew here, by the model that you named."
 
 
 def _committed(revealed: Revealed, commitment: Commitment | None) -> Check:

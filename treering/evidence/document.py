@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..marks.keyring import Keyring
 from ..reading.evidence import Values
+from ..reading.record import Way
 from ..settings import Reading
 from ..types import Detection, Match
 from . import canonical
@@ -53,16 +54,17 @@ class Statement:
         created: str,
         size: Size | None = None,
         searches: int = 1,
+        way: Way | None = None,
     ) -> Statement:
         """Of a picture's bytes and its reading.
 
         ``values``: the coefficients that the class was read from, ``[N]``, in the order of the keyring's points.
         ``share``: of the error budget of the stage that decided.  ``settings``: how it was read.  ``created``: when,
         as the signer says.  ``size``: height and width that the picture was read in (None: the keyring's first).
-        ``searches``: sizes, keyrings and models that p pays for.
+        ``searches``: sizes, keyrings and models that p pays for.  ``way``: how the values came out of the picture, for
+        who would read them again.
         """
-        if not keyring.pattern.secret:
-            raise InputError("There is no evidence for a pattern whose values are public: anybody can write it.")
+        check_secret(keyring)
         size = size or keyring.image_size
         searched = Values(in_size(keyring, size), settings.keys)
         z = best(searched, values).z
@@ -79,6 +81,7 @@ class Statement:
                 "values": base64.b64encode(np.asarray(values, "<c16").tobytes()).decode(),
                 "versions": _versions(),
                 "created": created,
+                **({} if way is None else {"reading": way.as_dict()}),
             }
         )
 
@@ -105,6 +108,23 @@ class Statement:
             return _bounded(Reading(**{**values, "keys": keys}))
         except (TypeError, ValueError, KeyError, OverflowError):
             raise InputError("The evidence does not say how the picture was read.") from None
+
+    def way(self) -> Way | None:
+        """How the values came out of the picture; None where that is not said, as by earlier versions.
+
+        Raises ``InputError`` for what no reading does.
+        """
+        given = self.content.get("reading")
+        if given is None:
+            return None
+        try:
+            method, steps = given["method"], given["steps"]
+            poses = [_pose(given[name]) for name in ("undone", "within")]
+            if method in METHODS and type(steps) is int and 1 <= steps <= 1000:
+                return Way(method, steps, *poses)
+        except (KeyError, TypeError, ValueError):
+            pass
+        raise InputError("The evidence does not say how its values were read.")
 
     def says(self, part: str, name: str) -> Any:
         """One field; raises ``InputError`` where it is missing."""
@@ -202,6 +222,12 @@ def in_size(keyring: Keyring, size: Size | None) -> Keyring:
     return replace(keyring, sizes=(size,))
 
 
+def check_secret(keyring: Keyring) -> None:
+    """Raise ``InputError`` for a keyring whose marks are no evidence."""
+    if not keyring.pattern.secret:
+        raise InputError("There is no evidence for a pattern whose values are public: anybody can write it.")
+
+
 def best(searched: Values, values: Complexes) -> Match:
     """The best class of recovered values ``[N]``, as the reading itself looks for it.
 
@@ -246,6 +272,22 @@ def _bounded(reading: Reading) -> Reading:
     if isinstance(reading.guidance, bool) or not abs(reading.guidance) <= 1000:
         raise ValueError
     return reading
+
+
+METHODS = ("encoder", "plan")
+"""Decoder inversions that values are read by: the encoder alone, or that of the settings."""
+
+
+def _pose(given: Any) -> NDArray[np.float64] | None:
+    """A pose ``[2, 3]`` from a stranger, such as some picture can have; raises ``ValueError``."""
+    if given is None:
+        return None
+    pose = np.asarray(given, np.float64)
+    if pose.shape != (2, 3) or not np.isfinite(pose).all() or np.abs(pose).max() > 100:
+        raise ValueError
+    if abs(np.linalg.det(pose[:, :2])) < 1e-3:
+        raise ValueError
+    return pose
 
 
 def _bytes(statement: Statement) -> bytes:

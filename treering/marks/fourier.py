@@ -31,11 +31,13 @@ class Carrier(NamedTuple):
 
     ``whole``: one value for each ring, else one for each frequency.  ``share``: how much of every ring belongs to
     the synchronisation part, 0 to 1; frequency i of a ring does where floor((i + 1) share) > floor(i share).
+    ``last``: last ring that has such a part (0: the last of all).
     """
 
     channel: int
     whole: bool
     share: float = 0.0
+    last: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,9 +128,14 @@ def exists(frequency: Tensor, height: int, width: int) -> Tensor:
     return (2 * frequency.abs() < torch.tensor([height, width])).all(1)
 
 
-def check_rings(shape: Shape, inner: int, outer: int) -> None:
-    """Raise ``InputError`` unless a latent has these rings whole."""
-    most = (min(shape[1:]) - 1) // 2
+def corner(shape: Shape) -> int:
+    """The last ring of which a latent has any frequency: that of the corners of its spectrum."""
+    return int(rings(torch.tensor([[(side - 1) // 2 for side in shape[1:]]])))
+
+
+def check_rings(shape: Shape, inner: int, outer: int, whole: bool = True) -> None:
+    """Raise ``InputError`` unless a latent has these rings; ``whole``: all of each, not the corners alone."""
+    most = (min(shape[1:]) - 1) // 2 if whole else corner(shape)
     if not 1 <= inner <= outer <= most:
         advice = f"use 1 to {most}" if most >= 1 else "such a latent is too small"
         raise InputError(f"Rings {inner} to {outer} do not fit a {shape[1]}x{shape[2]} latent: {advice}.")
@@ -167,7 +174,7 @@ def _of_channel(shape: Shape, carrier: Carrier, inner: int, outer: int) -> Cells
         frequency,
         ring,
         torch.zeros_like(position) if carrier.whole else position,
-        _synchronisation(position, carrier.share),
+        _synchronisation(position, carrier.share) & (ring <= (carrier.last or outer)),
         torch.bincount(cell),
     )
 

@@ -23,7 +23,7 @@ def canonical(content: Any) -> bytes:
 
 def _first(keyring: Keyring) -> str:
     pattern = asdict(keyring.pattern)
-    del pattern["sync_channels"], pattern["sync_share"]
+    del pattern["sync_channels"], pattern["sync_share"], pattern["sync_outer"]
     what = json.dumps([pattern, keyring.shape], sort_keys=True).encode()
     return hashlib.sha256(b"treering key id 1" + keyring.secret + what).hexdigest()[:16]
 
@@ -31,5 +31,7 @@ def _first(keyring: Keyring) -> str:
 def _second(keyring: Keyring) -> str:
     pattern = asdict(keyring.pattern)
     pattern |= {name: float(pattern[name]) for name in ("weight", "sync_share")}
+    if not pattern["sync_outer"]:  # as in all keyrings made before there was one
+        del pattern["sync_outer"]
     what = canonical({"derivation": keyring.derivation, "pattern": pattern})
     return hashlib.sha256(b"treering key id 2" + keyring.secret + what).hexdigest()[:16]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,12 +120,19 @@ class Keyring:
     def new(cls, **settings: Any) -> Keyring:
         """A keyring with a fresh secret from the operating system.
 
-        Unless told otherwise it has a synchronisation part and, with one, as many nonces as :func:`usual_nonces` says.
+        Unless told otherwise it has as many rings as :meth:`Pattern.widest` says, a synchronisation part and, with
+        one, as many nonces as :func:`usual_nonces` says.
         """
+        chosen = "pattern" in settings or settings.get("derivation", 2) == 1
         if settings.get("derivation", 2) == 2:
             pattern = settings.setdefault("pattern", Pattern.synchronised())
             settings.setdefault("nonces", usual_nonces(settings.get("classes", cls.classes), pattern))
-        return cls(secrets.token_bytes(streams.SECRET_BYTES), **settings)
+        keyring = cls(secrets.token_bytes(streams.SECRET_BYTES), **settings)
+        return keyring if chosen else keyring.widest()
+
+    def widest(self) -> Keyring:
+        """The same with as many rings as the latents of its default size bear."""
+        return replace(self, pattern=self.pattern.widest(self.shape))
 
     @classmethod
     def for_model(cls, model: Fits, **settings: Any) -> Keyring:

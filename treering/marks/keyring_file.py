@@ -34,7 +34,7 @@ MAX_BYTES, MAX_BRACKETS = 1 << 20, 500
 _NOTICE = "This keyring is PUBLIC: anyone can read, forge or remove its marks."
 _FIELDS = tuple(one.name for one in fields(Keyring) if one.name not in ("secret", "pattern", "accepted"))
 _HEAD = ("format", "version", "id", "pattern", "secret")
-_PATTERN = tuple(one.name for one in fields(Pattern))
+_PATTERN = tuple(one.name for one in fields(Pattern) if one.name != "sync_outer")
 _FIRST_FIELDS = ("shape", "image_size", "classes", "model", "steps")
 _FIRST_PATTERN = ("kind", "channels", "noise_channels", "inner", "outer", "weight")
 _PATIENCE = 5.0  # seconds that the winner of a race has to write its file
@@ -51,8 +51,14 @@ def content(keyring: Keyring) -> dict[str, Any]:
     body |= {name: getattr(keyring, name) for name in _FIELDS}
     if keyring.accepted < 1:
         body["accepted"] = keyring.accepted
-    body |= {"pattern": asdict(keyring.pattern), "secret": keyring.secret.hex()}
+    body |= {"pattern": _pattern(keyring.pattern), "secret": keyring.secret.hex()}
     return body | {"mac": mac(body, keyring.secret)}
+
+
+def _pattern(pattern: Pattern) -> dict[str, Any]:
+    """Its fields; ``sync_outer`` only where it says something, as files from before do not have it."""
+    fields = asdict(pattern)
+    return fields if pattern.sync_outer else {name: fields[name] for name in _PATTERN}
 
 
 def shown(keyring: Keyring) -> dict[str, Any]:
@@ -296,8 +302,9 @@ def _second(body: dict[str, Any]) -> Keyring:
     _known(body, (*_HEAD, *_FIELDS, "accepted", "notice", "mac"))
     if (body.get("notice", _NOTICE), "notice" in body) != (_NOTICE, body["public"] is True):
         raise ValueError
-    _known(body["pattern"], _PATTERN)
-    pattern = Pattern(**{name: body["pattern"][name] for name in _PATTERN})
+    _known(body["pattern"], (*_PATTERN, "sync_outer"))
+    last = {"sync_outer": body["pattern"]["sync_outer"]} if "sync_outer" in body["pattern"] else {}
+    pattern = Pattern(**{name: body["pattern"][name] for name in _PATTERN}, **last)
     chosen = {"accepted": body["accepted"]} if "accepted" in body else {}  # few files have it, and none of old
     return Keyring(bytes.fromhex(body["secret"]), pattern, **{name: body[name] for name in _FIELDS}, **chosen)
 

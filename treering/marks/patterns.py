@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -43,8 +43,12 @@ class Source(Protocol):
         """Standard complex normals, or real ones of variance 1."""
 
 
-SYNC_SHARE = 0.75
-"""Share of the first channel that all classes of a new keyring have in common, so that any pose can be found."""
+SYNC_SHARE, SYNC_OUTER = 0.75, 15
+"""Share of the first channel that all classes of a new keyring have in common, so that any pose can be found, and its
+last ring: a turned or smaller picture takes higher frequencies out of the latent."""
+
+OUTER, MOST_OUTER = 21, 31
+"""Last ring of a new keyring for latents of 32 x 32, which have only its corner; and of any larger one."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class Pattern:
     ``kind``: a name of :data:`KINDS`.  ``channels``: latent channels that carry it; for ``mixed``, those that carry
     rings, while ``noise_channels`` carry noise.  ``inner`` and ``outer``: first and last ring.  ``weight``: a cell
     of n points counts as n to this power in the score.  ``sync_share``: how much of every ring of ``sync_channels``
-    is common to all classes of a keyring (0: nothing).  Raises ``InputError`` for what cannot be.
+    is common to all classes of a keyring (0: nothing), up to the ring ``sync_outer`` (0: the last of all).  Raises
+    ``InputError`` for what cannot be.
     """
 
     kind: str = "noise"
@@ -65,6 +70,7 @@ class Pattern:
     weight: float = 0.5
     sync_channels: tuple[int, ...] = (0,)
     sync_share: float = 0.0
+    sync_outer: int = 0
 
     def __post_init__(self) -> None:
         for name in ("channels", "noise_channels", "sync_channels"):
@@ -83,6 +89,10 @@ class Pattern:
             raise InputError("The weight of a pattern is a number from -16 to 16.")
         if not _is_number(self.sync_share) or not 0 <= self.sync_share <= 1:
             raise InputError("The synchronisation share of a pattern is a number from 0 to 1.")
+        if not (_is_whole(self.sync_outer) and (self.sync_outer == 0 or self.inner <= self.sync_outer <= self.outer)):
+            raise InputError(
+                "The last ring of the synchronisation part is one of the pattern's rings, or 0 for its last."
+            )
         area = math.pi / 2 * (self.outer + 1) ** 2
         if area * (len(self.channels) + len(self.noise_channels)) > MAX_VALUES:
             raise InputError(f"A pattern has at most {MAX_VALUES} values: use fewer rings or channels.")
@@ -91,13 +101,26 @@ class Pattern:
         fine = {carrier.channel for carrier in self.carriers() if not carrier.whole}
         if not self.secret or not self.sync_channels or not fine.issuperset(self.sync_channels):
             raise InputError("Only channels that carry noise can hold a synchronisation part.")
-        if self.sync_share == 1 and set(self.sync_channels).issuperset(c.channel for c in self.carriers()):
+        whole = self.sync_share == 1 and self.sync_outer in (0, self.outer)
+        if whole and set(self.sync_channels).issuperset(c.channel for c in self.carriers()):
             raise InputError("The synchronisation part leaves no values for the classes.")
 
     @classmethod
     def synchronised(cls) -> Pattern:
         """What new keyrings have: independent values, and a part common to all classes by which a pose is found."""
-        return cls(sync_share=SYNC_SHARE)
+        return cls(**Noise.defaults)
+
+    def widest(self, shape: Shape) -> Pattern:
+        """The same with as many rings as a latent ``[C, h, w]`` has, up to :data:`MOST_OUTER`, if it is of such a kind.
+
+        The corners of the spectrum alone hold a third of the evidence (`python -m treering.research patterns`).
+        """
+        from . import fourier
+
+        if not self._object.corners:
+            return self
+        outer = max(self.inner, min(fourier.corner(shape), MOST_OUTER))
+        return replace(self, outer=outer, sync_outer=min(self.sync_outer, outer))
 
     @classmethod
     def paper(cls) -> Pattern:
@@ -134,10 +157,11 @@ class Pattern:
         return fourier.cells(shape, self.carriers(), self.inner, self.outer)
 
     def check_fits(self, shape: Shape) -> None:
-        """Raise ``InputError`` unless a latent ``[C, h, w]`` has all rings and channels."""
+        """Raise ``InputError`` unless a latent ``[C, h, w]`` has all channels and rings, whole where they carry one
+        value each, and as far as its corners where every frequency carries its own."""
         from . import fourier
 
-        fourier.check_rings(shape, self.inner, self.outer)
+        fourier.check_rings(shape, self.inner, self.outer, whole=not self._object.corners)
         self.cells(shape)
 
     def values(self, cells: Cells, keys: Sequence[int], source: Source) -> Complexes:
@@ -182,6 +206,8 @@ class Kind:
 
     summary = "one complex value for each ring"
     real = False
+    corners = False
+    """Whether a ring of which a latent has only the corners can carry a mark: each frequency has a value of its own."""
     most_classes: int | None = None
     defaults: Mapping[str, Any] = {}
     """Fields of a :class:`Pattern` that a new one of this kind has unless others are asked for."""
@@ -199,7 +225,9 @@ class Kind:
         from .fourier import Carrier
 
         share = dict.fromkeys(pattern.sync_channels, pattern.sync_share)
-        return tuple(Carrier(c, whole, 0.0 if whole else share.get(c, 0.0)) for c in channels)
+        if whole:
+            return tuple(Carrier(channel, True) for channel in channels)
+        return tuple(Carrier(channel, False, share.get(channel, 0.0), pattern.sync_outer) for channel in channels)
 
     def values(self, cells: Cells, keys: Sequence[int], source: Source) -> Complexes:
         """Values of these classes at the cells, complex ``[K, D]``."""
@@ -227,7 +255,8 @@ class Noise(Kind):
     """One complex value a frequency."""
 
     summary = "one complex value for each point: strongest evidence, no rotation"
-    defaults: Mapping[str, Any] = {"sync_share": SYNC_SHARE}
+    corners = True
+    defaults: Mapping[str, Any] = {"outer": OUTER, "sync_share": SYNC_SHARE, "sync_outer": SYNC_OUTER}
 
     def carriers(self, pattern: Pattern) -> tuple[Carrier, ...]:
         """A value for each frequency in all channels."""

@@ -24,7 +24,7 @@ from ..types import Detection
 from .affine import Floats
 from .detector import Detector, Size
 from .plan import EFFORTS
-from .record import Finding, Reading
+from .record import Finding, Reading, Watch
 from .stages import Stage
 from .tools import ENCODER, Noise, Tools, Undone
 
@@ -175,8 +175,13 @@ class ClipDetector(Detector):
         """What is done to a clip, cheap first."""
         return stages(self.settings.way)
 
-    def __call__(self, pictures: Frames, notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
-        """One result a clip ``[K, H, W, 3]``; ``notes``: what to say beside each."""
+    def __call__(
+        self,
+        pictures: Frames,
+        notes: Sequence[Sequence[str]] = (),
+        watches: Sequence[Watch | None] = (),
+    ) -> list[Detection]:
+        """One result a clip ``[K, H, W, 3]``; ``notes``: what to say beside each; ``watches``: nobody is told."""
         wanted = (*self.keyring.image_size, 3)
         if np.ndim(pictures) != 5 or tuple(pictures.shape[2:]) != wanted or pictures.dtype != np.uint8:
             given = f"{pictures.dtype} {list(pictures.shape)}"

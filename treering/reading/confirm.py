@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
-from .affine import chain
+from .affine import Floats, chain
 from .lattice import LEFT_OVER, Fine
 from .record import Reading
 from .search import Candidate, confirm
@@ -31,17 +32,24 @@ DECISIVE = -9.0
 ROUNDS = 3
 """How often a pose is undone in pixels at most, as long as something is left over."""
 
+SAME = 0.02
+"""Poses that differ by less, in shares of the picture, are one."""
+
 CLIMBS, NEAR = 2, Fine((0.0,), (1.0,), (-0.5, 0.0, 0.5))
 """How often the neighbours of a pose are tried in pixels, and which."""
 
 
 @dataclass
 class Confirmed:
-    """The pose that a template likes best, the noise in which it was seen, and the least p / w so far (log10)."""
+    """The pose that a template likes best, the noise in which it was seen, and the least p / w so far (log10).
+
+    ``undone``: the pose ``[2, 3]`` that was undone in pixels for that noise.
+    """
 
     pose: Candidate
     noise: Noise
     level: float
+    undone: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -69,14 +77,21 @@ class Confirmer:
 
     def best(self, found: Sequence[Candidate]) -> Confirmed | None:
         """The best of a few poses, at least one; None where none was worth it."""
+        return next(iter(self.ranked(found)), None)
+
+    def ranked(self, found: Sequence[Candidate]) -> list[Confirmed]:
+        """Those of a few poses that were worth it and differ, best first, each with the least p / w of all."""
         ways = [way for one in found for way in one.ways(self.tools.ratio)]
-        best: Confirmed | None = None
+        seen: list[Confirmed] = []
         for pose, undone in self._glanced(ways) if self.glance else ((way, None) for way in ways):
-            for one in self.rounds(pose, undone):
-                best = one if best is None else _better(best, one)
-            if best and best.level <= DECISIVE:
+            seen.append(reduce(_better, self.rounds(pose, undone)))
+            if seen[-1].level <= DECISIVE:
                 break
-        return best
+        level, kept = min((one.level for one in seen), default=math.inf), list[Confirmed]()
+        for one in sorted(seen, key=lambda one: -one.pose.z):
+            if not any(np.allclose(one.pose.affine, other.pose.affine, atol=SAME) for other in kept):
+                kept.append(replace(one, level=level))
+        return kept
 
     def _glanced(self, ways: Sequence[Candidate]) -> list[tuple[Candidate, Undone | None]]:
         """Those that a glance leaves, best first; the likeliest are looked at first."""
@@ -102,8 +117,8 @@ class Confirmer:
 
     def _at(self, pose: Candidate, undone: Undone, steps: int) -> Confirmed:
         noise = self.tools.undone(self.reading, undone, steps)
-        pose = confirm(noise, self.template, pose, LEFT_OVER, self.tools.model.offset, self.tools.ratio)
-        return Confirmed(pose, noise, pose.level)
+        found = confirm(noise, self.template, pose, LEFT_OVER, self.tools.model.offset, self.tools.ratio)
+        return Confirmed(found, noise, found.level, pose.affine)
 
     def climbed(self, best: Confirmed) -> Confirmed:
         """A pose and its neighbours, a quarter of a cell beside it, as long as one of them is better.

@@ -28,7 +28,7 @@ from . import plan as plans
 from . import sizes
 from .assessable import failure, one_colour
 from .plan import EFFORTS, UNREAD, Outcome
-from .record import Done, Reading
+from .record import Done, Reading, Watch
 from .search import Candidate
 from .stages import Given, Stage
 from .tools import Tools
@@ -112,11 +112,16 @@ class Detector:
 
     # -------------------------------------------------------------------------------------- answers
 
-    def __call__(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
+    def __call__(
+        self,
+        pictures: NDArray[np.uint8],
+        notes: Sequence[Sequence[str]] = (),
+        watches: Sequence[Watch | None] = (),
+    ) -> list[Detection]:
         """One result a picture uint8 ``[B, H, W, 3]`` of one of the keyring's sizes; it does not depend on the others.
 
-        ``notes``: what to say beside each result.  On a GPU several pictures go through the networks
-        together: then they are independent up to rounding.
+        ``notes``: what to say beside each result.  ``watches``: for each picture who is told of its stages as they
+        begin.  On a GPU several pictures go through the networks together: then they are independent up to rounding.
         """
         wanted = [(height, width, 3) for height, width in self.keyring.sizes]
         if np.ndim(pictures) != 4 or tuple(pictures.shape[1:]) not in wanted or pictures.dtype != np.uint8:
@@ -129,24 +134,30 @@ class Detector:
         rows = self.model.batching.rows("detect")
         results: list[Detection] = []
         for i in range(0, len(pictures), rows):
-            results += self._detect(pictures[i : i + rows], notes[i : i + rows])
+            part = slice(i, i + rows)
+            results += self._detect(pictures[part], notes[part], watches[part])
         return results
 
-    def begun(self, pictures: NDArray[np.uint8]) -> list[Reading]:
+    def begun(self, pictures: NDArray[np.uint8], watches: Sequence[Watch | None] = ()) -> list[Reading]:
         """Records of pictures uint8 ``[B, H, W, 3]`` that went together through what every picture goes through."""
         tools = self.tools_for(pictures.shape[1:3])
         readings = [tools.reading(picture) for picture in pictures]
+        for reading, watch in zip(readings, watches, strict=False):
+            reading.watch = watch
         lively = [reading for reading in readings if not one_colour(reading)]
         first = self.stages[0]
         if lively and isinstance(first, Given):
+            for reading in lively:
+                reading.tell(first.name)
             with contextlib.suppress(SamplerError):  # which every picture then meets by itself
                 tools.prepare(lively, first.method, first.count(tools))
         return readings
 
-    def examine(self, picture: NDArray[np.uint8], notes: Sequence[str] = ()) -> Examined:
+    def examine(self, picture: NDArray[np.uint8], notes: Sequence[str] = (), watch: Watch | None = None) -> Examined:
         """As a call, of one picture uint8 ``[H, W, 3]``, with what decided on the class: for evidence."""
         started = time.perf_counter()
         reading = self.tools_for(picture.shape[:2]).reading(picture)
+        reading.watch = watch
         found, why = self._run(reading)
         seconds = round(time.perf_counter() - started, 3)
         detection = self.result(reading, found, seconds, tuple(notes), why)
@@ -164,6 +175,7 @@ class Detector:
             here = reading
             if size != reading.picture.shape[:2]:
                 here = other(size) if other else tools.reading(sizes.resized(reading.picture, size))
+                here.watch = reading.watch
             found = before
             for outcome in plans.walk(self.stages, here, tools):
                 if here is not reading:
@@ -174,9 +186,11 @@ class Detector:
                 yield found
             before = found
 
-    def _detect(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]]) -> list[Detection]:
+    def _detect(
+        self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]], watches: Sequence[Watch | None] = ()
+    ) -> list[Detection]:
         started = time.perf_counter()
-        readings = self.begun(pictures)
+        readings = self.begun(pictures, watches)
         together = (time.perf_counter() - started) / len(pictures)
         for reading in readings:
             reading.spent = together

@@ -130,7 +130,7 @@ class Values:
 
     def read(self, noise: Noise, pose: Floats | None = None) -> Evidence:
         """The best class and the synchronisation part of a noise ``[C, h, w]``, as given or in a pose ``[2, 3]``."""
-        found = self._coefficients(noise, pose)
+        found = self.coefficients(noise, pose)
         return Evidence(self.match(found), self._sync(found) if self.synchronised else None, found)
 
     def match(self, found: Complexes) -> Match:
@@ -139,7 +139,8 @@ class Values:
             return self.table.match(found)
         return self.keyring.pattern.match(torch.from_numpy(found)[None], self.cells, self.blocks())[0]
 
-    def _coefficients(self, noise: Noise, pose: Floats | None) -> Complexes:
+    def coefficients(self, noise: Noise, pose: Floats | None = None) -> Complexes:
+        """What a noise ``[C, h, w]`` holds at the points of the marks, complex ``[N]``, as given or in a pose."""
         if pose is None:
             return fourier.coefficients(torch.from_numpy(noise)[None], self.cells)[0].numpy()
         return coefficients(noise, *self.points, pose, self.keyring.shape[1:])

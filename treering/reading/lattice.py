@@ -106,17 +106,18 @@ class Lattice:
         within: Floats = np.where(near, self.inside[warp], self.outside[warp])
         return np.where((np.abs(shift) <= self.outer[warp]).all(1), within, -np.inf)
 
-    def part(self, chosen: Integers, frame: Floats | None = None) -> Lattice:
+    def part(self, chosen: Integers, frame: Floats | None = None, share: float = 1.0) -> Lattice:
         """The warps ``chosen``, of all, as seen in another frame; their half turns are there with no weight.
 
         ``frame``: linear part ``[2, 2]`` that was undone in pixels before the noise was recovered.  Weights stay what
-        they are, so that parts which have no warp in common together have at most the weight of the whole.
+        they are, so that parts which have no warp in common together have at most the weight of the whole; ``share``:
+        what they have of that, where a part is searched in several noises.
         """
         half = len(self) // 2
         first = np.unique(chosen % half)
         both = np.concatenate([first, first + half])
         back = np.eye(2) if frame is None else np.linalg.inv(frame)
-        kept = np.where(np.isin(both, chosen), 0.0, -np.inf)
+        kept = np.where(np.isin(both, chosen), math.log(share), -np.inf)
         return Lattice(
             self.mirror[both],
             self.angle[both],

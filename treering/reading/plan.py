@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from .confirm import Glance
 from .record import NOTHING, Done, Finding, Reading
-from .stages import Again, Given, Posed, Stage, Trimmed
+from .stages import Again, Care, Given, Posed, Stage, Trimmed
 from .tools import ENCODER, Tools
 
 PLAN = "plan"
@@ -26,6 +26,9 @@ BOX = Glance(hope=3.5)
 LOOK = Glance(steps=5, sure=7.0)
 """As the reading itself, for many poses of which few are put right."""
 
+ALL = Care(math.inf, 0.0, -1.0)
+"""Whatever may be the pose is read with more steps."""
+
 EFFORTS: dict[str, tuple[Stage, ...]] = {
     "fast": (
         Given("encoder, 2 steps", 1 / 2, ENCODER, 2),
@@ -34,17 +37,17 @@ EFFORTS: dict[str, tuple[Stage, ...]] = {
     "normal": (
         Given("encoder, 2 steps", 1 / 4, ENCODER, 2),
         Given("encoder, 5 steps", 1 / 4, ENCODER, 5),
-        Trimmed("trimmed", 1 / 8, 5, glance=BOX),
-        Posed("pose", 1 / 4, 5, keep=3, small=0.6, glance=Glance(), placed=True),
+        Trimmed("trimmed", 1 / 8, 5, glance=BOX, last=10),
+        Posed("pose", 1 / 4, 5, keep=3, small=0.6, glance=Glance(), placed=True, last=10),
         Given("decoder inversion", 1 / 8, PLAN, 0, hope=-1.0),
     ),
     "max": (
         Given("encoder, 2 steps", 1 / 8, ENCODER, 2),
         Given("encoder, 5 steps", 1 / 8, ENCODER, 5),
-        Trimmed("trimmed", 1 / 8, 5, glance=BOX),
-        Posed("pose", 1 / 4, 5, keep=8, most=100, small=0.6, glance=LOOK, placed=True),
+        Trimmed("trimmed", 1 / 8, 5, glance=BOX, last=10),
+        Posed("pose", 1 / 4, 5, keep=8, most=100, small=0.6, glance=LOOK, placed=True, last=10, care=ALL),
         Given("decoder inversion", 1 / 8, PLAN, 0),
-        Again("pose, read again", 1 / 4, 5, keep=8, glance=LOOK, placed=True),
+        Again("pose, read again", 1 / 4, 5, keep=8, glance=LOOK, placed=True, last=10, care=ALL),
     ),
     "single": (Given("as given", 1.0, PLAN, 0),),
 }
@@ -70,6 +73,7 @@ UNREAD = Outcome(NOTHING, NOTHING, _NO_STAGE, _NO_STAGE)
 def walk(stages: tuple[Stage, ...], reading: Reading, tools: Tools) -> Iterator[Outcome]:
     """Stage by stage, each when it is asked for: what is known after it."""
     for stage in stages:
+        reading.tell(stage.name)
         started, reading.spent = time.perf_counter() - reading.spent, 0.0
         found = stage.run(reading, tools)
         statuses, reading.calls = dict(reading.calls), Counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +12,33 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..types import Match, Solution
+from .affine import Floats
 from .search import Candidate
 
 NOTHING = 0.0
 """log10 of a p-value of 1."""
+
+Watch = Callable[[str], None]
+"""Is told what a reading does next, in a word or two: the name of a stage, or what it does inside."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How values came out of a picture, so that others can read them again, with the model and without any secret.
+
+    ``method``: of the decoder inversion, ``encoder`` or ``plan``.  ``steps``: of the noise inversion.  ``undone``: the
+    pose ``[2, 3]`` that was undone in pixels before, None as given.  ``within``: the pose in which the noise was read.
+    """
+
+    method: str
+    steps: int
+    undone: Floats | None = None
+    within: Floats | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, to the last bit."""
+        undone, within = (None if pose is None else pose.tolist() for pose in (self.undone, self.within))
+        return {"method": self.method, "steps": self.steps, "undone": undone, "within": within}
 
 
 @dataclass(frozen=True)
@@ -24,7 +48,8 @@ class Finding:
     ``log10_class``: of the best class, by class values alone.  ``log10_keyring``: of any mark of the keyring.
     ``match``: the best class.  ``pose``: the pose that the class was read in, None as given.  ``box``: (top, left,
     bottom, right) of what was left of the picture when its borders were trimmed.  ``tried``: poses and shifts that
-    could have been tried.  ``values``: the coefficients that the class was read from, complex ``[N]``.
+    could have been tried.  ``values``: the coefficients that the class was read from, complex ``[N]``;
+    ``way``: how they were read.
     """
 
     log10_class: float = NOTHING
@@ -34,6 +59,7 @@ class Finding:
     box: tuple[int, int, int, int] | None = None
     tried: int = 1
     values: NDArray[np.complex128] | None = field(default=None, repr=False, compare=False)
+    way: Way | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -73,6 +99,7 @@ class Reading:
     ``calls``: how many solver calls ended how since a stage last told of them.
     ``alive``: cells that are not of one colour, ``[h, w]``.  ``done``: the stages so far.
     ``spent``: seconds before the first of them, which it is told to have taken.
+    ``watch``: is told what is done next, as it happens; nothing depends on it.
     """
 
     picture: NDArray[np.uint8]
@@ -83,6 +110,12 @@ class Reading:
     calls: Counter[str] = field(default_factory=Counter)
     done: list[Done] = field(default_factory=list)
     spent: float = 0.0
+    watch: Watch | None = None
+
+    def tell(self, what: str) -> None:
+        """What is done next, to who watches."""
+        if self.watch is not None:
+            self.watch(what)
 
     def keep(self, name: str, steps: int, noise: Tensor) -> NDArray[np.float32]:
         """Put away one recovered noise ``[C, h, w]``; numbers that are not finite count for nothing, and are told."""

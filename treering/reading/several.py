@@ -29,7 +29,7 @@ from . import sizes
 from .assessable import one_colour
 from .detector import Detector, Examined, Size
 from .plan import UNREAD, Outcome
-from .record import NOTHING, Reading
+from .record import NOTHING, Reading, Watch
 
 Pair = tuple[Model, Keyring]
 
@@ -89,10 +89,12 @@ class Detectors:
         told = [tuple(notes[i]) if i < len(notes) else () for i in range(len(pictures))]
         return [self._one(list(each), together, said) for each, said in zip(readings, told, strict=True)]
 
-    def examine(self, picture: NDArray[np.uint8], notes: Sequence[str] = ()) -> Examined:
+    def examine(self, picture: NDArray[np.uint8], notes: Sequence[str] = (), watch: Watch | None = None) -> Examined:
         """As a call, of one picture uint8 ``[H, W, 3]``, with what decided on the class: for evidence."""
         started = time.perf_counter()
         sides = self._sides([readings[0] for readings in self._begun(picture[None])])
+        for side in sides:
+            side.reading.watch = watch
         self._run(sides)
         found, side = self._result(sides, round(time.perf_counter() - started, 3), tuple(notes))
         return Examined(found, side.found.by_class, side.detector.keyring, len(sides) * side.sizes)

@@ -9,7 +9,7 @@ p = 1, so that leaving it out can only make the least p over its share larger.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from .affine import Floats, affine, chain, linear
 from .confirm import Confirmed, Confirmer, Glance
 from .evidence import Evidence, fisher
 from .lattice import LEFT_OVER, Lattice, nearest, wide
-from .record import Finding, Reading
+from .record import Finding, Reading, Way
 from .search import Candidate, Frame, search
 from .spectra import Template
 from .tools import ENCODER, Tools
@@ -64,12 +64,25 @@ class Given:
         """Read it."""
         if self.hope is not None and tools.values.synchronised and not _hope(reading, self.hope):
             return None
-        noise = tools.noise(reading, self.method, self.count(tools))
-        return _finding(tools.values.read(noise))
+        steps = self.count(tools)
+        return _finding(tools.values.read(tools.noise(reading, self.method, steps)), Way(self.method, steps))
 
     def count(self, tools: Tools) -> int:
         """Steps of the noise inversion."""
         return self.steps or tools.settings.steps or tools.keyring.steps
+
+
+@dataclass(frozen=True)
+class Care:
+    """What is done for the class in a pose, by log10 of the synchronisation part's corrected p there.
+
+    Up to ``likely`` it is read with more steps.  Up to ``sure`` it is looked for beside the pose, as it is where the
+    class itself shows with a log10 p of ``shows``.  Without a mark a tenth of the pictures is below -1.
+    """
+
+    likely: float = -0.05
+    sure: float = -1.0
+    shows: float = -1.3
 
 
 @dataclass(frozen=True)
@@ -86,6 +99,8 @@ class Trimmed:
     steps: int
     glance: Glance | None = None
     placed: bool = True
+    last: int = 0
+    care: Care = Care()
 
     def run(self, reading: Reading, tools: Tools) -> Finding | None:
         """Read every box."""
@@ -114,8 +129,9 @@ class Trimmed:
         return replace(_class(reading, tools, replace(best[0], level=level), self, tried), box=best[1])
 
     def _box(self, reading: Reading, tools: Tools, box: Box, share: float) -> Finding:
-        undone = tools.undo(reading, _inside(box, reading.picture.shape))
-        found = _finding(tools.values.read(tools.undone(reading, undone, self.steps)))
+        inside = _inside(box, reading.picture.shape)
+        noise = tools.undone(reading, tools.undo(reading, inside), self.steps)
+        found = _finding(tools.values.read(noise), Way(ENCODER, self.steps, inside))
         return _weighted(replace(found, box=box), share)
 
 
@@ -126,9 +142,10 @@ class Posed:
     ``keep``: how many are undone.  ``most``: classes that are searched one by one where the keyring has no
     synchronisation part.  ``smallest``, ``largest``: see :func:`treering.reading.lattice.wide`.  ``climb``: whether the
     neighbours of the pose are tried in pixels too.  ``small``: windows of less than this share of a side are searched
-    in the picture read at half its size, nearer to what it was when it was made; every warp belongs to one of the two.
-    ``glance``: see :class:`treering.reading.confirm.Glance`.  ``placed``: whether the class is looked for in places
-    beside the pose too.
+    in the picture read at half its size, nearer to what it was when it was made, and in four places (:data:`PHASES`);
+    every warp belongs to one of the two sizes.  ``glance``: see :class:`treering.reading.confirm.Glance`.  ``placed``:
+    whether the class is looked for in places beside the pose too.  ``last``: steps of the noise inversion in the pose
+    that the class is read in (0: as many as before).
     """
 
     name: str
@@ -142,6 +159,8 @@ class Posed:
     small: float = 0.0
     glance: Glance | None = None
     placed: bool = False
+    last: int = 0
+    care: Care = Care()
 
     def lattice(self, tools: Tools) -> Lattice:
         """All poses that are tried."""
@@ -163,9 +182,12 @@ class Posed:
         noise = tools.noise(reading, ENCODER, self.steps)
         if not self.small:
             return search(noise, template, lattice, self.keep, frame=frame)
-        near, far = lattice.span >= self.small, tools.half(reading, self.steps)
+        near = lattice.span >= self.small
         found = search(noise, template, lattice.part(np.flatnonzero(near)), self.keep, frame=frame)
-        found += search(far, template, lattice.part(np.flatnonzero(~near)), self.keep, frame=frame)
+        far = lattice.part(np.flatnonzero(~near), share=1 / len(PHASES))
+        for phase in PHASES:
+            frame = Frame(affine(np.eye(2), np.asarray(phase)), tools.model.offset)
+            found += search(tools.half(reading, self.steps, phase), template, far, self.keep, frame=frame)
         return sorted(found, key=lambda one: one.level)[: self.keep]
 
     def _mark(self, reading: Reading, tools: Tools, mark: tuple[int, int]) -> Finding:
@@ -177,7 +199,8 @@ class Posed:
             return Finding(tried=tried)
         read = tools.values.read(seen.noise, seen.pose.within)
         told = replace(read.match, key=mark[0], nonce=mark[1], z=seen.pose.z, log10_p=min(seen.level, 0.0))
-        return Finding(told.log10_p, told.log10_p, told, seen.pose, tried=tried, values=read.values)
+        way = Way(ENCODER, self.steps, seen.undone, seen.pose.within)
+        return Finding(told.log10_p, told.log10_p, told, seen.pose, tried=tried, values=read.values, way=way)
 
 
 @dataclass(frozen=True)
@@ -193,6 +216,8 @@ class Again:
     climb: bool = True
     glance: Glance | None = None
     placed: bool = False
+    last: int = 0
+    care: Care = Care()
     frames: tuple[tuple[float, float], ...] = (*((15.0 * i, 1.0) for i in range(24)), (0.0, 0.75), (0.0, 1.5))
 
     def run(self, reading: Reading, tools: Tools) -> Finding | None:
@@ -220,18 +245,24 @@ def best_in_pose(
     tried = wide(stage.smallest, stage.largest, tools.ratio).count
     if not found:
         return Finding(tried=tried)
+    reading.tell(f"{stage.name}, {CONFIRM}")
     confirmer = Confirmer(tools, template, reading, stage.steps, stage.glance)
-    seen = confirmer.best(found)
-    if seen is None:
+    seen = confirmer.ranked(found)
+    if not seen:
         return Finding(tried=tried)
-    if stage.climb and seen.pose.z >= SEEN:
-        seen = confirmer.climbed(seen)
-    return _class(reading, tools, seen, stage, tried)
+    if stage.climb and seen[0].pose.z >= SEEN:
+        seen.insert(0, confirmer.climbed(seen[0]))
+    return _ranked(reading, tools, seen, stage, tried)
 
 
-SURE, SEEN = 5.0, 3.5
-"""z of the synchronisation part from which the class is worth looking for beside the pose; and where the class shows
-too, at a p of 0.1.  Without a mark z is about 3."""
+CONFIRM = "confirm"
+"""What who watches is told beside a stage's name, where it has searched and undoes what it found in pixels."""
+
+RANKS = (0.7, 0.15, 0.15)
+"""Shares of the class in the poses that the synchronisation part likes best, in that order."""
+
+SEEN = 3.5
+"""z of the synchronisation part from which a pose may be the right one.  Without a mark z is about 3 in pixels."""
 
 ENOUGH = -9.0
 """log10 p of a class, corrected for what a stage tried, that no further place need be tried."""
@@ -239,8 +270,35 @@ ENOUGH = -9.0
 CENTRE = 0.8
 """Share of the pose itself, as the synchronisation part put it."""
 
-BESIDE = tuple((y / 256, x / 256) for y in (0, -2, 2) for x in (0, -2, 2))
+PHASES = ((0.0, 0.0), (1 / 32, 0.0), (0.0, 1 / 32), (1 / 32, 1 / 32))
+"""Places of the picture read at half its size, half a cell of a 16x16 latent apart.
+
+A quarter of the picture that was made larger has its cells again at half of its size, but where they begin is not
+known, and half a cell beside its place its noise holds next to nothing.
+"""
+
+PLACES = tuple((y / 256, x / 256) for y in (0, -2, 2) for x in (0, -2, 2))[1:]
 """Places beside a pose, in shares of the picture as made: quarters of a cell of a 32x32 latent."""
+
+WARPS = ((0.0, 1.05), (0.0, 1 / 1.05), (2.0, 1.0), (-2.0, 1.0))
+"""Turns (degrees) and spans of the frame beside a pose: most of a step of the lattice, which the noise of a
+small window cannot tell."""
+
+
+def _ranked(reading: Reading, tools: Tools, seen: Sequence[Confirmed], stage: Posed | Again, tried: int) -> Finding:
+    """The best class of the poses that the synchronisation part likes best.
+
+    Their order follows from the picture and that part alone, so that each rank has a share of the class, fixed before;
+    what is not looked at keeps its own.
+    """
+    best: Finding | None = None
+    for one, share in zip(seen, RANKS, strict=False):
+        if best is not None and (best.log10_class <= ENOUGH or one.pose.z < SEEN):
+            break
+        found = _spent(_class(reading, tools, one, stage, tried), min(one.level, 0.0), share)
+        best = found if best is None or found.log10_class < best.log10_class else best
+    assert best is not None
+    return best
 
 
 def _class(reading: Reading, tools: Tools, seen: Confirmed, stage: Posed | Again | Trimmed, tried: int) -> Finding:
@@ -250,21 +308,34 @@ def _class(reading: Reading, tools: Tools, seen: Confirmed, stage: Posed | Again
     cannot tell the place.  The pose has :data:`CENTRE` of the share of the class, every place beside it an equal part
     of the rest, which is fixed; whether they are looked at may follow from anything.
     """
-    evidence = tools.values.read(seen.noise, seen.pose.within)
-    first, level = _posed(evidence, min(seen.level, 0.0), seen.pose, tried), min(seen.level, 0.0)
+    evidence, level = tools.values.read(seen.noise, seen.pose.within), min(seen.level, 0.0)
+    way = Way(ENCODER, stage.steps, seen.undone, seen.pose.within)
+    steps = stage.last if stage.last and level <= stage.care.likely and seen.pose.z >= SEEN else stage.steps
+    if steps != stage.steps:
+        evidence = tools.values.read(tools.undone(reading, tools.undo(reading, seen.pose.affine), steps))
+        way = Way(ENCODER, steps, seen.pose.affine)
+    first = _posed(evidence, level, seen.pose, tried, way)
     if not stage.placed:
         return first
     found = [_spent(first, level, CENTRE)]
     moved = not np.allclose(seen.pose.affine, np.eye(2, 3))  # a picture as given lies where it was made
-    if moved and seen.pose.z >= (SEEN if evidence.match.log10_p <= -1 else SURE):
-        for place in BESIDE:
+    if moved and seen.pose.z >= SEEN and (level <= stage.care.sure or evidence.match.log10_p <= stage.care.shows):
+        for pose in _beside(seen.pose.affine, tools.ratio):
             if found[-1].log10_class <= ENOUGH:
                 break
-            pose = chain(seen.pose.affine, np.column_stack([np.eye(2), place]))
-            noise = tools.undone(reading, tools.undo(reading, pose), stage.steps)
-            beside = _posed(tools.values.read(noise), level, Candidate(pose, np.eye(2, 3), seen.pose.z, 0.0), tried)
-            found.append(_spent(beside, level, (1 - CENTRE) / len(BESIDE)))
+            noise = tools.undone(reading, tools.undo(reading, pose), steps)
+            there, way = Candidate(pose, np.eye(2, 3), seen.pose.z, 0.0), Way(ENCODER, steps, pose)
+            beside = _posed(tools.values.read(noise), level, there, tried, way)
+            found.append(_spent(beside, level, (1 - CENTRE) / (len(WARPS) + len(PLACES))))
     return min(found, key=lambda one: one.log10_class)
+
+
+def _beside(pose: Floats, ratio: float) -> Iterator[Floats]:
+    """The poses ``[2, 3]`` beside one."""
+    for turn, span in WARPS:
+        yield linear(False, turn, span, 1.0, ratio) @ pose
+    for place in PLACES:
+        yield chain(pose, np.column_stack([np.eye(2), place]))
 
 
 def _spent(finding: Finding, log10_sync: float, share: float) -> Finding:
@@ -288,14 +359,15 @@ def _hope(reading: Reading, most: float) -> bool:
     return not seen or min(seen) <= most
 
 
-def _finding(evidence: Evidence) -> Finding:
-    return Finding(evidence.match.log10_p, evidence.log10_keyring, evidence.match, values=evidence.values)
+def _finding(evidence: Evidence, way: Way) -> Finding:
+    return Finding(evidence.match.log10_p, evidence.log10_keyring, evidence.match, values=evidence.values, way=way)
 
 
-def _posed(evidence: Evidence, log10_sync: float, pose: Candidate, tried: int) -> Finding:
+def _posed(evidence: Evidence, log10_sync: float, pose: Candidate, tried: int, way: Way) -> Finding:
     """The class as it is, as the pose was chosen without it; the synchronisation part corrected for all poses."""
     match = evidence.match
-    return Finding(match.log10_p, fisher(log10_sync, match.log10_p), match, pose, tried=tried, values=evidence.values)
+    level = fisher(log10_sync, match.log10_p)
+    return Finding(match.log10_p, level, match, pose, tried=tried, values=evidence.values, way=way)
 
 
 def _weighted(finding: Finding, share: float) -> Finding:

@@ -20,9 +20,10 @@ from ..pictures.borders import flat
 from ..pictures.poses import undo_affine
 from ..settings import Reading as Settings
 from ..types import Solution, Status
-from .affine import Floats
+from .affine import Floats, affine
 from .evidence import Values
-from .record import Reading
+from .record import Reading, Way
+from .spectra import Complexes
 
 ENCODER = "encoder"
 SOLVED = 20
@@ -66,6 +67,17 @@ class Tools:
     def reading(self, picture: NDArray[np.uint8]) -> Reading:
         """A new record of a picture uint8 ``[H, W, 3]``."""
         return Reading(picture, self._alive(picture))
+
+    def again(self, picture: NDArray[np.uint8], way: Way) -> Complexes:
+        """The values of a picture uint8 ``[H, W, 3]``, complex ``[N]``, read once more in a way that was told.
+
+        No secret is needed: where marks are written follows from the pattern alone.
+        """
+        reading = self.reading(picture)
+        if way.undone is None:
+            return self.values.coefficients(self.noise(reading, way.method, way.steps), way.within)
+        noise = self.undone(reading, self.undo(reading, way.undone), way.steps)
+        return self.values.coefficients(noise, way.within)
 
     def _alive(self, picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
         alive = ~flat(picture, self.model.factor)
@@ -139,12 +151,16 @@ class Tools:
         shown = covered.reshape(size[0] // cell, cell, size[1] // cell, cell).mean((1, 3)) > 0.5
         return Undone(self.decoded(pixels[None], ENCODER).value, shown & ~flat(pixels, cell))
 
-    def half(self, reading: Reading, steps: int) -> Noise:
-        """The noise of the picture read at half its size, whose parts are nearer to their size as made."""
-        if ("half", steps) not in reading.noises:
-            small = self.undo(reading, np.eye(2, 3), 0.5)
-            reading.noises["half", steps] = self.undone(reading, small, steps)
-        return reading.noises["half", steps]
+    def half(self, reading: Reading, steps: int, moved: tuple[float, float] = (0.0, 0.0)) -> Noise:
+        """The noise of the picture read at half its size, whose parts are nearer to their size as made.
+
+        ``moved``: by how much its content is (down, across), in shares of the picture, before that is undone.
+        """
+        name = f"half {moved}"
+        if (name, steps) not in reading.noises:
+            small = self.undo(reading, affine(np.eye(2), np.asarray(moved)), 0.5)
+            reading.noises[name, steps] = self.undone(reading, small, steps)
+        return reading.noises[name, steps]
 
     def undone(self, reading: Reading, undone: Undone, steps: int) -> Noise:
         """The noise of such a picture ``[C, h, w]``; zero where nothing was shown.

@@ -44,7 +44,7 @@ _SEED, _GROUP = 9_000_000, 8
 
 def keyring(model: LatentModel, nonces: int = NONCES) -> Keyring:
     """As new keyrings are, under the studies' secret."""
-    pattern = Pattern(channels=tuple(range(model.shape[0])), sync_share=Pattern.synchronised().sync_share)
+    pattern = replace(Pattern.synchronised(), channels=tuple(range(model.shape[0]))).widest(model.shape)
     return Keyring(SECRET, pattern, model.shape, image_size=model.image_size, nonces=nonces, public=True)
 
 

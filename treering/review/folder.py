@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections import Counter
@@ -14,6 +15,7 @@ from ..batch.journal import parse
 from ..errors import InputError
 from . import origin as origins
 from .origin import Origin
+from .shelf import Last, explained
 
 _LONGEST = 1 << 24
 
@@ -23,7 +25,7 @@ class Folder:
     """A results folder.
 
     ``settings``: of the lines that count.  ``others``: lines of other settings, by keyring.  ``damaged``: lines that
-    cannot be read.  ``last``: for every file, the byte at which its last line begins.
+    cannot be read.  ``last``: for every file, the byte at which its last line begins, on disk.
     """
 
     path: Path
@@ -31,7 +33,7 @@ class Folder:
     settings: str
     others: Counter[str]
     damaged: int
-    last: dict[str, int]
+    last: Last
 
     @classmethod
     def open(cls, path: Path, settings: str | None = None) -> Folder:
@@ -47,11 +49,12 @@ class Folder:
             )
         origin = origins.known(folder)
         found, damaged = _Found(), 0
-        for start, data in lines(folder):
-            if (line := _head(data)) is None:
-                damaged += 1
-            else:
-                found.add(line, start)
+        with explained():
+            for start, data in lines(folder):
+                if (line := _head(data)) is None:
+                    damaged += 1
+                else:
+                    found.add(line, start)
         wanted = settings or (origin.id if origin else None) or found.only(folder)
         if wanted not in found.last:
             raise InputError(_nothing(folder, wanted, found, damaged))
@@ -61,10 +64,12 @@ class Folder:
 
     def rows(self) -> Iterator[Line]:
         """The last line of every file, in the order of the journal."""
-        for start, data in lines(self.path):
-            line = _parsed(data)
-            if line is not None and line["settings"] == self.settings and self.last.get(line["file"]) == start:
-                yield line
+        with _explained(self.path), (self.path / RESULTS).open("rb") as file:
+            for start in self.last.starts():
+                if file.tell() != start:
+                    file.seek(start)
+                if (line := _parsed(file.readline(_LONGEST))) is not None:
+                    yield line
 
     @property
     def digest(self) -> str:
@@ -84,14 +89,17 @@ class _Found:
     """What the lines of a journal are of: for every settings, files with their last lines, and keyrings."""
 
     def __init__(self) -> None:
-        self.last: dict[str, dict[str, int]] = {}
+        self.last: dict[str, Last] = {}
         self.keyrings: dict[str, Counter[str]] = {}
 
     def add(self, line: Line, start: int) -> None:
-        self.last.setdefault(line["settings"], {})[line["file"]] = start
+        settings = line["settings"]
+        if settings not in self.last:
+            self.last[settings] = Last()
+        self.last[settings].add(line["file"], start)
         keyring = line.get("keyring")
         name = keyring if isinstance(keyring, str) else "unknown"
-        self.keyrings.setdefault(line["settings"], Counter())[name] += 1
+        self.keyrings.setdefault(settings, Counter())[name] += 1
 
     def only(self, folder: Path) -> str:
         """The settings, where there are no others."""
@@ -115,11 +123,16 @@ def _nothing(folder: Path, wanted: str, found: _Found, damaged: int) -> str:
 def lines(folder: Path) -> Iterator[tuple[int, bytes]]:
     """Byte at which a line of the journal begins, and the line."""
     start = 0
+    with _explained(folder), (folder / RESULTS).open("rb") as file:
+        while data := file.readline(_LONGEST):
+            yield start, data
+            start += len(data)
+
+
+@contextlib.contextmanager
+def _explained(folder: Path) -> Iterator[None]:
     try:
-        with (folder / RESULTS).open("rb") as file:
-            while data := file.readline(_LONGEST):
-                yield start, data
-                start += len(data)
+        yield
     except OSError as error:
         raise InputError(f"{folder / RESULTS} cannot be read: {error.strerror or error}.") from error
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,62 @@ _LARGEST = 1 << 28  # bytes: a summary lists the files that failed
 
 
 @dataclass(frozen=True)
+class Part:
+    """Which of the pictures of a source a run is about.
+
+    ``sample``: how many by chance, None for all; ``seed``: of that chance.  ``since``: seconds since 1970 at or after
+    which they were changed, None for any time.  ``listed``: pictures of the source; ``changed``: of these, since then;
+    both None until that is known.
+    """
+
+    sample: int | None = None
+    seed: int = 0
+    since: float | None = None
+    listed: int | None = None
+    changed: int | None = None
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Part:
+        """From JSON; raises ``ValueError``, ``TypeError`` or ``OverflowError``."""
+        whole = {name: _number(content.get(name)) for name in ("sample", "listed", "changed")}
+        since = content.get("since")
+        moment = None if since is None else datetime.fromtimestamp(float(since), timezone.utc).timestamp()
+        return cls(seed=int(content.get("seed", 0)), since=moment, **whole)
+
+    def sentences(self) -> list[str]:
+        """What to know, so that rates and counts are not taken for those of all pictures."""
+        found = []
+        changed = self.listed if self.since is None else self.changed
+        if self.since is not None:
+            when = datetime.fromtimestamp(self.since, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+            count = "" if None in (changed, self.listed) else f", {_count(changed)} of {_count(self.listed)}"
+            found.append(f"Only pictures that were changed at or after {when} were looked at{count}.")
+        if self.sample is not None:
+            size = self.sample if changed is None else min(self.sample, changed)
+            known = f"{_count(size)} of {_count(changed)}" if changed is not None else f"at most {_count(size)}"
+            found.append(
+                f"A sample of {known} pictures, chosen by chance (seed {self.seed}): all counts are of the sample, and "
+                "rates speak of the others only within their intervals."
+            )
+        return found
+
+
+def _count(number: int | None) -> str:
+    return f"{number:,}".replace(",", " ")
+
+
+def _number(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+@dataclass(frozen=True)
 class Origin:
     """What is known of a run besides its lines.
 
     ``source``: what was checked, as it was named; ``path``: where it was then, ``""`` where that is not known.
     ``labels``: as they were named.  ``settings``: what results depend on besides the picture; ``size``: (height,
-    width), or several, that pictures were brought to.  ``total``: pictures, None where that is not known.
+    width), or several, that pictures were brought to.  ``total``: pictures, None where that is not known.  ``part``:
+    which of the pictures, where not all.  ``names``: what the classes that were found are called.
     """
 
     source: str
@@ -32,16 +83,29 @@ class Origin:
     settings: Mapping[str, Any]
     size: Any
     total: int | None
+    part: Part | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, source: Path | str, labels: str | None, settings: Mapping[str, Any], size: Any, total: int | None
+        cls,
+        source: Path | str,
+        labels: str | None,
+        settings: Mapping[str, Any],
+        size: Any,
+        total: int | None,
+        part: Part | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> Origin:
         """What is asked for here and now: relative names become absolute ones, as the folder may be another later."""
         word = labels is None or labels in ("folders", "none")
         whole = labels if word or labels is None else os.path.abspath(labels)
         path = "" if "://" in str(source) else os.path.abspath(source)
-        return cls(str(source), path, whole, settings, size, total)
+        return cls(str(source), path, whole, settings, size, total, part, names or {})
+
+    def parts(self) -> list[str]:
+        """What to know of a run of a part of the pictures, so that its rates are not taken for those of all."""
+        return [] if self.part is None else self.part.sentences()
 
     @property
     def id(self) -> str:
@@ -100,8 +164,10 @@ def _from_json(content: dict[str, Any], path: Path) -> Origin:
             settings=dict(content["settings"]),
             size=_size(size),
             total=None if total is None else int(total),
+            part=None if content.get("part") is None else Part.of(content["part"]),
+            names={str(key): str(name) for key, name in dict(content.get("names") or {}).items()},
         )
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError, OSError, AttributeError):
         raise _foreign(path) from None
     if not (isinstance(origin.source, str) and isinstance(origin.path, str)):
         raise _foreign(path)

@@ -36,7 +36,7 @@ class Seen:
 def seen(line: Line, item: Item | None, copy: bool) -> Seen:
     """A line, with the picture and the label that belong to it; raises ``InputError`` if it lacks a number."""
     label = UNKNOWN if item is None else item.label
-    path = None if item is None else item.path
+    path = None if item is None or item.address is not None else item.path
     if line["error"] is not None:
         true = "" if label is UNKNOWN else name(label)
         return Seen(

@@ -5,21 +5,23 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from .. import __version__, files
-from ..batch import RESULTS, UNKNOWN, Item, Label
+from ..batch import RESULTS, Item, Label
 from ..batch.summary import confusion
 from ..errors import InputError
 from ..report import page
 from ..report.page import FAILED, Group, Page, Reasons, Row, Tally
+from ..report.power import power
 from ..settings import FPR, Reading
 from ..types import Answer, Found
 from .cases import KEYS, Picker, is_unmarked
 from .folder import Folder
 from .rows import Seen, seen
+from .shelf import Digests, Shelf, explained
 from .thumbnails import case
 
 REPORT = "report.html"
@@ -35,20 +37,24 @@ _REASONS = 50
 def report(
     folder: Folder,
     output: Path,
-    items: Sequence[Item] | None = None,
+    items: Iterable[Item] | Shelf | None = None,
     *,
     unfinished: bool = False,
     overwrite: bool = True,
     rows: int = ROWS,
+    names: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Write the report of a results folder; gives sentences on what is to be known of it.
 
     ``items``: the pictures of the run with their labels; None where they are not at hand: then there are no labels
     and no thumbnails.  ``unfinished``: also of a run that has not come to its end.  ``rows``: of the table at most.
+    ``names``: what classes are called, by the words of the report for them; None: as the run knew them.
     Raises ``InputError``: of half a run, for results of another version, and where ``output`` cannot be written.
     """
-    gathered = _Gathered.of(folder, items, rows)
-    missing = _missing(folder, gathered, items)
+    with explained():
+        shelf = items if isinstance(items, Shelf) or items is None else Shelf(items)
+        gathered = _Gathered.of(folder, shelf, rows)
+        missing = _missing(folder, gathered, shelf)
     if missing and not unfinished:
         done, total = gathered.tally.total, gathered.tally.total + missing
         raise InputError(
@@ -56,7 +62,8 @@ def report(
             "on, and --unfinished reports what there is."
         )
     warnings = (*_warnings(folder, missing), *gathered.warnings)
-    text = page.html(_page(folder, gathered, warnings))
+    called = names if names is not None else folder.origin.names if folder.origin else {}
+    text = page.html(replace(_page(folder, gathered, warnings), names=called))
     with files.explained(output):
         files.write(output, text.encode("utf-8", "backslashreplace"), overwrite=overwrite)
     return list(warnings)
@@ -78,24 +85,22 @@ class _Gathered:
     line: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, folder: Folder, items: Sequence[Item] | None, limit: int) -> _Gathered:
+    def of(cls, folder: Folder, items: Shelf | None, limit: int) -> _Gathered:
         threshold = math.log10((folder.origin and folder.origin.fpr) or FPR)
-        labelled = any(item.label is not UNKNOWN for item in items or ())
+        labelled = items is not None and items.labelled
         gathered = cls(Tally(threshold), Picker(threshold), limit, labelled)
-        gathered._take_all(folder, {item.name: item for item in items} if items is not None else None)
+        gathered._take_all(folder, items)
         return gathered
 
-    def _take_all(self, folder: Folder, items: Mapping[str, Item] | None) -> None:
-        digests = set[bytes]()
+    def _take_all(self, folder: Folder, items: Shelf | None) -> None:
+        digests = Digests()
         for line in folder.rows():
             item = None if items is None else items.get(line["file"])
             if items is not None and item is None:
                 self.gone += 1
                 continue
-            digest = bytes.fromhex(line["sha256"] or "")
-            self._take(seen(line, item, digest in digests))
+            self._take(seen(line, item, digests.again(bytes.fromhex(line["sha256"] or ""))))
             self.line = self.line or (line if line["error"] is None else {})
-            digests.add(digest)
 
     def _take(self, one: Seen) -> None:
         row = one.row
@@ -107,7 +112,7 @@ class _Gathered:
         if row.answer in (FAILED, Answer.NOT_ASSESSABLE.value):
             self._reason(row)
         self.rows.append(row)
-        if len(self.rows) > 2 * self.limit:
+        if len(self.rows) > self.limit + self.limit // 8 + 1000:
             self._cut()
 
     def _reason(self, row: Row) -> None:
@@ -141,16 +146,16 @@ def _rank(row: Row) -> tuple[bool, bool, float]:
     return not row.wrong, row.answer == Answer.NONE.value, row.log10_p or 0.0
 
 
-def _missing(folder: Folder, gathered: _Gathered, items: Sequence[Item] | None) -> int:
+def _missing(folder: Folder, gathered: _Gathered, items: Shelf | None) -> int:
     """Pictures of the run that have no result yet."""
     if items is not None:
-        return sum(item.name not in folder.last for item in items)
+        return items.missing(folder.last)
     total = folder.origin.total if folder.origin else None
     return max(0, total - gathered.tally.total) if total is not None else 0
 
 
 def _warnings(folder: Folder, missing: int) -> list[str]:
-    found = []
+    found = list(folder.origin.parts()) if folder.origin else []
     if missing:
         found.append(f"The run is not finished: {missing} of its pictures have no result yet.")
     if folder.others:
@@ -186,6 +191,8 @@ def _page(folder: Folder, gathered: _Gathered, warnings: Sequence[str]) -> Page:
         left_out=gathered.tally.total - len(table),
         warnings=tuple(warnings),
         notes=tuple(notes),
+        effort=_effort(origin.settings if origin else {}),
+        power=power(_effort(origin.settings if origin else {})),
     )
 
 

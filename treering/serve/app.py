@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -18,21 +18,18 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from .. import __version__
-from ..errors import ImageError, TreeringError
-from ..text import shown
-from ..types import Answer
+from ..errors import TreeringError
 from .access import Access, Caller
-from .body import Memory, Upload, read, uploads
+from .body import Memory, read
 from .guard import GONE, Guard
+from .job import STREAM, Job, gone, until
 from .metrics import CONTENT_TYPE, Metrics
 from .openapi import description
 from .problems import Gone, Problem
-from .service import Detect, Embed, Service
-from .worker import Place, Worker, first
+from .service import Embed, Service
+from .worker import Worker, first
 
 _DECODERS = 2
-_WATCH = 0.3  # seconds between looks at the queue
-_STREAM = "application/x-ndjson"
 _PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
@@ -81,16 +78,17 @@ class _Server:
         caller = self._caller(request)
         limits = {"size": self.limits.size, "pixels": self.limits.pixels, "pictures": self.limits.pictures}
         embed = self.allow_embed and caller.details
-        more = {"embed": embed, "classes": self.service.keyring.classes if caller.details else None}
+        more: dict[str, Any] = {"embed": embed, "classes": self.service.keyring.classes if caller.details else None}
+        signer = self.service.signer.public if self.service.signer and caller.details else None
+        more |= {"evidence": signer is not None, "signer": signer}
         return JSONResponse({"version": __version__, "details": caller.details, "limits": limits, **more})
 
     # Pictures
 
     async def detect(self, request: Request) -> Response:
-        """Pictures to answers, all at once or, as ``application/x-ndjson``, as they come."""
-        caller = self._caller(request)
-        job = _Job(self, request, caller)
-        if _STREAM not in request.headers.get("accept", ""):
+        """Pictures to answers, all at once or, as ``application/x-ndjson`` or with their stages, as they come."""
+        job = Job(self, request, self._caller(request))
+        if not job.asked.stream:
             return JSONResponse({"results": [event["result"] async for event in job.events() if "result" in event]})
         events = job.events()
         begun = await anext(events)  # what is wrong with the request is told by its status
@@ -105,7 +103,7 @@ class _Server:
             finally:
                 await events.aclose()
 
-        return StreamingResponse(lines(), headers={"content-type": _STREAM})
+        return StreamingResponse(lines(), headers={"content-type": STREAM})
 
     async def embed(self, request: Request) -> Response:
         """A prompt to a marked picture, a PNG."""
@@ -115,13 +113,13 @@ class _Server:
         with self.memory.account() as take:
             task = _embedding(await read(request, self.limits, take), self.service.keyring.classes)
         (place,) = self.worker.reserve()
-        gone = asyncio.ensure_future(_gone(request))
+        left = asyncio.ensure_future(gone(request))
         try:
-            png = await first(place.put(task), gone, _until(self.limits.seconds))
+            png = await first(place.put(task), left, until(self.limits.seconds))
         except TreeringError as error:
             raise Problem(400, str(error)) from None
         finally:
-            gone.cancel()
+            left.cancel()
             place.give_back()
         return Response(png, headers={"content-type": "image/png"})
 
@@ -133,90 +131,6 @@ class _Server:
     def _insider(self, request: Request) -> None:
         if not self._caller(request).details:
             raise Problem(403, "Only callers who may know details may ask for this.")
-
-
-class _Job:
-    """The pictures of one request on their way."""
-
-    def __init__(self, server: _Server, request: Request, caller: Caller) -> None:
-        self.server, self.request, self.caller = server, request, caller
-        self.spectrum = request.query_params.get("spectrum", "") in ("1", "true") and caller.details
-
-    async def events(self) -> AsyncGenerator[dict[str, Any], None]:
-        """``{"taken": n}``, then for every picture where it is in the queue and, in the end, its result."""
-        try:
-            async for event in self._events():
-                yield event
-        except (Gone, asyncio.CancelledError, GeneratorExit):  # whichever way it is noticed
-            self.server.metrics.gone.inc()
-            raise
-
-    async def _events(self) -> AsyncGenerator[dict[str, Any], None]:
-        server = self.server
-        with server.memory.account() as take:
-            sent = await uploads(self.request, server.limits, take)
-            server.access.spend(self.caller, len(sent))
-            places = server.worker.reserve(len(sent))
-            gone = asyncio.ensure_future(_gone(self.request))
-            try:
-                yield {"taken": len(sent)}
-                async for event in self._all(sent, places, gone):
-                    yield event
-            finally:
-                gone.cancel()
-                for place in places:
-                    place.give_back()
-
-    async def _all(
-        self, sent: Sequence[Upload], places: Sequence[Place], gone: asyncio.Future[None]
-    ) -> AsyncIterator[dict[str, Any]]:
-        until = _until(self.server.limits.seconds)
-        coming = [await self._begun(upload, place, gone, until) for upload, place in zip(sent, places, strict=True)]
-        for number, (upload, place, future) in enumerate(zip(sent, places, coming, strict=True)):
-            head = {"number": number, "file": shown(upload.name)}
-            if isinstance(future, str):
-                yield {"result": {**head, "error": future}}
-                self.server.metrics.pictures.labels("failed").inc()
-                continue
-            async for ahead in self._places(future, place, gone, until):
-                yield {**head, "ahead": ahead}
-            found = await first(future, gone, until)
-            self.server.metrics.pictures.labels(found["answer"]).inc()
-            yield {"result": {**head, **(found if self.caller.details else _plain(found))}}
-
-    async def _places(
-        self, future: asyncio.Future[Any], place: Place, gone: asyncio.Future[None], until: float
-    ) -> AsyncIterator[int | None]:
-        """How many are before a picture, whenever that changes, for who wants to see it as it happens."""
-        told: list[int | None] = []
-        streams = _STREAM in self.request.headers.get("accept", "")
-        while streams and not future.done() and not gone.done() and asyncio.get_running_loop().time() < until:
-            if told != [place.ahead()]:
-                told = [place.ahead()]
-                yield told[0]
-            await asyncio.wait({future, gone}, timeout=_WATCH, return_when=asyncio.FIRST_COMPLETED)
-
-    async def _begun(
-        self, upload: Upload, place: Place, gone: asyncio.Future[None], until: float
-    ) -> asyncio.Future[Any] | str:
-        """A future of the answer, or the sentence why there is none."""
-        server, name = self.server, shown(upload.name) or "The picture"
-        loop = asyncio.get_running_loop()
-        loading = loop.run_in_executor(server.decoders, server.service.load, upload.data, name, server.limits.pixels)
-        try:
-            picture = await first(loading, gone, until)
-        except ImageError as error:
-            place.give_back()
-            return str(error)
-        finally:
-            loading.cancel()  # where nobody waits any more and it has not begun
-        return place.put(Detect(picture, self.spectrum))
-
-
-def _plain(found: dict[str, Any]) -> dict[str, Any]:
-    """What anybody may know: an answer and a key; no p, no pose, nothing by which to learn to remove a mark."""
-    known = {name: found[name] for name in ("answer", "key", "verdict")}
-    return known | ({"reason": found["reason"]} if found["answer"] == Answer.NOT_ASSESSABLE.value else {})
 
 
 def _embedding(body: bytes, classes: int) -> Embed:
@@ -233,16 +147,6 @@ def _embedding(body: bytes, classes: int) -> Embed:
     if seed is not None and not (type(seed) is int and 0 <= seed < _LARGEST_SEED):
         raise Problem(400, "The seed is a number from 0 up, of at most 18 digits.")
     return Embed(prompt, key, seed)
-
-
-async def _gone(request: Request) -> None:
-    """Ends when the client has gone; its body must have been read."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-def _until(seconds: float) -> float:
-    return asyncio.get_running_loop().time() + seconds
 
 
 def _line(event: dict[str, Any]) -> bytes:

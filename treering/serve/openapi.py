@@ -37,7 +37,7 @@ def description(limits: Limits, allow_embed: bool) -> dict[str, Any]:
         "info": {"title": "treering", "version": __version__, "description": "Reads watermarks of one keyring."},
         "paths": paths,
         "components": {
-            "schemas": {"Result": _RESULT, "Error": _ERROR},
+            "schemas": {"Result": _RESULT, "Event": _EVENT, "Error": _ERROR},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{}, {"token": []}],
@@ -53,6 +53,7 @@ _RESULT: dict[str, Any] = {
         "error": {"type": "string", "description": "Why the picture could not be read; then there is no answer."},
         "answer": {"enum": [answer.value for answer in Answer]},
         "key": {"type": ["integer", "null"], "description": "The class that is named."},
+        "name": {"type": ["string", "null"], "description": "What the class is called, if it has a name."},
         "verdict": {"type": "string"},
         "certainty": {"type": "string", "description": "How sure that is, in words."},
         "reason": {"type": ["string", "null"]},
@@ -64,6 +65,27 @@ _RESULT: dict[str, Any] = {
         "pose_text": {"type": ["string", "null"]},
         "spectrum": {"type": "string", "description": "A PNG as a data address, if it was asked for."},
         "as_found": {"type": "string", "description": "A JPEG as a data address: the picture with its pose undone."},
+        "evidence": {
+            "type": ["object", "null"],
+            "description": "If it was asked for: the signed document that `treering detect --evidence` writes and "
+            "`treering check` checks, as the content of a file; null where there is none.",
+        },
+        "no_evidence": {"type": "string", "description": "Why there is none."},
+    },
+}
+
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "description": "A line: first taken; then ahead and stage of a picture as they change; its result; or error.",
+    "properties": {
+        "taken": {"type": "integer", "description": "Pictures of the request."},
+        "number": {"type": "integer", "description": "Which picture, from 0."},
+        "file": {"type": "string"},
+        "ahead": {"type": ["integer", "null"], "description": "How many wait before it; null: it is being read."},
+        "stage": {"type": "string", "description": "What is being done with it."},
+        "says": {"type": "string", "description": "The same for people."},
+        "result": {"$ref": "#/components/schemas/Result"},
+        "error": {"type": "string", "description": "Why there are no more results."},
     },
 }
 
@@ -72,13 +94,21 @@ def _detect(limits: Limits) -> dict[str, Any]:
     one = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
     many = {"schema": {"type": "object", "properties": {"picture": {"type": "array", "items": {"type": "string"}}}}}
     results = {"type": "object", "properties": {"results": {"type": "array", "items": _ref("Result")}}}
-    event = {"schema": {"type": "object", "description": "A line each: taken, ahead (in the queue), result, error."}}
-    answer = {"application/json": {"schema": results}, "application/x-ndjson": event}
+    answer = {"application/json": {"schema": results}, "application/x-ndjson": {"schema": _ref("Event")}}
     return {
         "summary": "Read the mark of pictures.",
         "description": f"At most {limits.pictures} pictures, {limits.size} bytes together and {limits.pixels} pixels "
-        "each. Callers who may not know details get answer, key and verdict alone.",
-        "parameters": [{"name": "spectrum", "in": "query", "schema": {"enum": ["0", "1"]}}],
+        "each. Callers who may not know details get answer, key and verdict alone. Lines (application/x-ndjson) come "
+        "where they are asked for by Accept or by stages.",
+        "parameters": [
+            _flag("spectrum", "Show the recovered spectrum, and the picture with its pose undone."),
+            _flag(
+                "evidence",
+                "Add the signed evidence; 403 for callers who may not know details, and where the server "
+                "has no signing key.",
+            ),
+            _flag("stages", "Answer in lines, and tell what is being done, as it happens."),
+        ],
         "requestBody": {
             "required": True,
             "content": {"multipart/form-data": many, "image/*": one, "application/octet-stream": one},
@@ -110,6 +140,11 @@ def _get(summary: str, schema: dict[str, Any], kind: str = "application/json") -
 def _problems(*statuses: str) -> dict[str, Any]:
     content = {"application/json": {"schema": _ref("Error")}}
     return {status: {"description": _STATUSES[status], "content": content} for status in statuses or _STATUSES}
+
+
+def _flag(name: str, description: str) -> dict[str, Any]:
+    values = {"enum": ["0", "1", "false", "true"]}
+    return {"name": name, "in": "query", "description": description, "schema": values}
 
 
 def _ref(name: str) -> dict[str, str]:

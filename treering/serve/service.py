@@ -17,13 +17,16 @@ from PIL import Image
 from torch import Tensor
 
 from .. import writing
-from ..errors import ImageError
+from ..errors import ImageError, InputError
+from ..evidence import Signer, check_secret, witnessed
 from ..marks import fourier
 from ..marks.keyring import Keyring
+from ..marks.names import Names
 from ..models import LatentModel
 from ..pictures import decode, images
 from ..pictures.images import Picture
 from ..reading import Detector
+from ..reading.record import Watch
 from ..report.page.words import certainty, verdict
 from ..review.thumbnails import as_found, jpeg
 from ..settings import Reading
@@ -35,10 +38,16 @@ _STEPS = 2  # of the way back for the spectrum that is shown
 
 @dataclass(frozen=True, eq=False)
 class Detect:
-    """A picture to read.  ``spectrum``: whether its spectrum and its pose undone are asked for too."""
+    """A picture to read.
+
+    ``spectrum``: whether its spectrum and its pose undone are asked for too.  ``data``: the bytes of its file, where
+    evidence is asked for.  ``watch``: is told of the stages as they begin.
+    """
 
     picture: Picture
     spectrum: bool = False
+    data: bytes | None = None
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True)
@@ -51,10 +60,27 @@ class Embed:
 
 
 class Service:
-    """A model, a keyring and settings, for the worker's thread alone; ``load`` may be called by others."""
+    """A model, a keyring and settings, for the worker's thread alone; ``load`` may be called by others.
 
-    def __init__(self, model: LatentModel, keyring: Keyring, reading: Reading | None = None) -> None:
-        self.model, self.keyring = model, keyring
+    ``signer``: signs evidence; without one there is none.  ``names``: of classes.  Raises ``InputError`` for a signer
+    where the values of the pattern are public.
+    """
+
+    signer: Signer | None = None
+    names: Names | None = None
+
+    def __init__(
+        self,
+        model: LatentModel,
+        keyring: Keyring,
+        reading: Reading | None = None,
+        *,
+        signer: Signer | None = None,
+        names: Names | None = None,
+    ) -> None:
+        if signer is not None:
+            check_secret(keyring)
+        self.model, self.keyring, self.signer, self.names = model, keyring, signer, names
         self.detector = Detector(model, keyring, reading)
 
     @property
@@ -74,17 +100,33 @@ class Service:
         """Results of tasks of one kind."""
         if isinstance(tasks[0], Embed):
             return [self.embed(task) for task in tasks]
-        found = self._detected([task.picture for task in tasks])
-        return [
-            self._shown(task, detection.unless(task.picture.too_small))
-            for task, detection in zip(tasks, found, strict=True)
-        ]
+        alone = {id(task): self._witnessed(task) for task in tasks if task.data is not None}
+        together = [task for task in tasks if task.data is None]
+        found = dict(zip(map(id, together), self._read(together), strict=True))
+        return [alone[id(task)] if id(task) in alone else self._shown(task, found[id(task)]) for task in tasks]
 
-    def _detected(self, pictures: Sequence[Picture]) -> list[Detection]:
-        """Results of pictures, those of one size together."""
-        if len({one.pixels.shape for one in pictures}) > 1:
-            return [self._detected([one])[0] for one in pictures]
-        return self.detector(np.stack([one.pixels for one in pictures]), [one.notes for one in pictures])
+    def _read(self, tasks: Sequence[Detect]) -> list[Detection]:
+        if not tasks:
+            return []
+        if len({task.picture.pixels.shape for task in tasks}) > 1:  # those of one size go together
+            return [self._read([task])[0] for task in tasks]
+        pixels = np.stack([task.picture.pixels for task in tasks])  # [B, H, W, 3]
+        notes, watches = [task.picture.notes for task in tasks], [task.watch for task in tasks]
+        found = self.detector(pixels, notes, watches)
+        return [one.unless(task.picture.too_small) for task, one in zip(tasks, found, strict=True)]
+
+    def _witnessed(self, task: Detect) -> dict[str, Any]:
+        """An answer with its evidence, or with the reason why there is none."""
+        assert self.signer is not None  # nobody asks for evidence where there is none
+        assert task.data is not None
+        try:
+            detection, evidence = witnessed(self.detector, task.picture, task.data, self.signer, task.watch)
+        except InputError as error:  # the picture can be read all the same
+            return {**self._shown(task, self._read([task])[0]), "evidence": None, "no_evidence": str(error)}
+        if evidence is None:
+            why = detection.reason or "Nothing was read from it."
+            return {**self._shown(task, detection), "evidence": None, "no_evidence": why}
+        return {**self._shown(task, detection), "evidence": evidence.as_dict()}
 
     def embed(self, task: Embed) -> bytes:
         """A PNG file."""
@@ -95,7 +137,8 @@ class Service:
 
     def _shown(self, task: Detect, detection: Detection) -> dict[str, Any]:
         """All that there is to know; who may not know it is not told."""
-        answer = {"answer": detection.answer.value, "key": detection.key, "reason": detection.reason}
+        name = self.names.of(detection.key) if self.names else None
+        answer = {"answer": detection.answer.value, "key": detection.key, "name": name, "reason": detection.reason}
         whole = {**answer, **_finite(detection.as_dict()), "pose_text": pose_text(detection.pose, detection.box)}
         p = detection.log10_p_keyring if detection.answer is Answer.KEYRING else detection.log10_p
         whole["verdict"] = verdict(detection.answer.value, detection.key)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ...statistics import Confusion
+from ..power import Power
 from .tally import Tally
 
 FAILED = "failed"
@@ -77,7 +78,9 @@ class Page:
 
     ``source``: what was checked, in a word.  ``facts``: with what, as pairs of words.  ``fpr``: up to which p a mark
     is named; None where it is not known.  ``rows``: of the table, sorted by file; ``left_out``: how many have no room
-    there.  ``warnings``: sentences to be read before all else.  ``notes``: sentences to be read after.
+    there.  ``warnings``: sentences to be read before all else.  ``notes``: sentences to be read after.  ``names``: what
+    classes are called, by the words for them; a name may come from a stranger too.  ``effort``: of the reading, and
+    ``power``: what it finds after which damage; None where that was not measured.
     """
 
     source: str
@@ -92,3 +95,6 @@ class Page:
     left_out: int = 0
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    names: Mapping[str, str] = field(default_factory=dict)
+    effort: str = ""
+    power: Power | None = None

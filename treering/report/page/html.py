@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -19,6 +19,7 @@ from ...types import Answer
 from ..confusion import interval_text, name, percent
 from ..confusion import others as other_columns
 from ..confusion import shown as worth_showing
+from ..power import Power
 from .content import FAILED, Page, Row
 from .histogram import histogram
 from .words import certainty, verdict
@@ -36,23 +37,22 @@ _FIRST = 25  # rows that are there without a script
 def html(page: Page) -> str:
     """The whole file.  Names of strangers are escaped twice: what is invisible for people, then for HTML."""
     style, script = _file("report.css"), _file("report.js")
-    return (
-        _environment()
-        .get_template("report.html")
-        .render(
-            page=page,
-            style=Markup(style),
-            script=Markup(script),
-            policy=_policy(style, script),
-            answers=[(answer, page.tally.answers[answer]) for answer in ANSWERS],
-            histogram=histogram(page.tally),
-            matrix=page.confusion and _matrix(page.confusion),
-            rates=_rates(page.confusion),
-            expectations=list(page.tally.expectations()) if page.fpr and page.tally.tested else [],
-            first=page.rows[:_FIRST],
-            data=_data(page.rows),
-            version=__version__,
-        )
+    environment = _environment()
+    environment.globals["named"] = lambda key: shown(page.names.get(str(key), ""))
+    return environment.get_template("report.html").render(
+        page=page,
+        style=Markup(style),
+        script=Markup(script),
+        policy=_policy(style, script),
+        answers=[(answer, page.tally.answers[answer]) for answer in ANSWERS],
+        histogram=histogram(page.tally),
+        matrix=page.confusion and _matrix(page.confusion),
+        rates=_rates(page.confusion),
+        hidden=_hidden(page.power) if page.tally.answers[Answer.NONE.value] else [],
+        expectations=list(page.tally.expectations()) if page.fpr and page.tally.tested else [],
+        first=page.rows[:_FIRST],
+        data=_data(page.rows, page.names),
+        version=__version__,
     )
 
 
@@ -179,12 +179,20 @@ def _rate(title: str, text: str, rate: Rate) -> dict[str, Any]:
     return {"title": title, "text": text, "share": share, "count": rate.count, "total": rate.total, **ends}
 
 
+# What would have been found
+
+
+def _hidden(power: Power | None) -> list[dict[str, Any]]:
+    """Damages and how often marks are named after them, in percent of a scale's length."""
+    return [_rate(one.words, "", one.named) for one in power.damages] if power else []
+
+
 # The table
 
 
-def _data(rows: Sequence[Row]) -> Markup:
+def _data(rows: Sequence[Row], names: Mapping[str, str]) -> Markup:
     """The rows as JSON in columns, with nothing in it that ends a script."""
-    columns = {
+    columns: dict[str, Any] = {
         "file": [shown(row.file) for row in rows],
         "digest": [row.digest for row in rows],
         "answer": _coded([row.answer for row in rows], ANSWERS),
@@ -196,6 +204,9 @@ def _data(rows: Sequence[Row]) -> Markup:
         "seconds": [row.seconds for row in rows],
         **{part: _coded([shown(getattr(row, part)) for row in rows]) for part in ("pose", "stage", "why", "notes")},
     }
+    called = {shown(key): shown(name) for key, name in names.items()}
+    known = {word: called[word] for part in ("key", "true") for word in columns[part]["words"] if word in called}
+    columns["names"] = known
     text = json.dumps(columns, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 

@@ -14,6 +14,8 @@
   let printing = false;
 
   const word = (column, row) => data[column].words[data[column].codes[row]];
+  const called = (text) => (Object.hasOwn(data.names, text) ? data.names[text] : "");
+  const named = (text) => (called(text) ? `${text} ${called(text)}` : text);
   const notes = (row) => word("why", row) || word("notes", row);
   const VALUES = {
     file: (row) => row, // rows come sorted by name
@@ -27,11 +29,13 @@
 
   // Sorting and filtering
 
-  const lower = { file: null, why: null, notes: null, pose: null };
+  const SOUGHT = ["why", "notes", "pose", "key"]; // of the key its name alone: "find" is about words
+  const lower = { file: null, why: null, notes: null, pose: null, key: null };
   function prepare() {
     if (lower.file) return;
     lower.file = data.file.map((name) => name.toLowerCase());
     for (const column of ["why", "notes", "pose"]) lower[column] = data[column].words.map((text) => text.toLowerCase());
+    lower.key = data.key.words.map((text) => called(text).toLowerCase());
   }
 
   function chosen() {
@@ -40,13 +44,13 @@
     const code = answer === "" ? -1 : Number(answer);
     if (text) prepare();
     const has = {};
-    if (text) for (const column of ["why", "notes", "pose"]) has[column] = lower[column].map((one) => one.includes(text));
+    if (text) for (const column of SOUGHT) has[column] = lower[column].map((one) => one.includes(text));
     const rows = [];
     for (let row = 0; row < total; row++) {
       if (code >= 0 && data.answer.codes[row] !== code) continue;
       if (key !== "" && word("key", row) !== key) continue;
       if (wrong && !data.wrong[row]) continue;
-      if (text && !lower.file[row].includes(text) && !["why", "notes", "pose"].some((column) => has[column][data[column].codes[row]])) continue;
+      if (text && !lower.file[row].includes(text) && !SOUGHT.some((column) => has[column][data[column].codes[row]])) continue;
       rows.push(row);
     }
     return rows;
@@ -99,8 +103,8 @@
     if (data.wrong[row]) tr.className = "wrong";
     cell(tr, data.file[row]).dir = "auto";
     badge(cell(tr, ""), key ? `${answer} ${key}` : answer, answer);
-    cell(tr, key);
-    cell(tr, word("true", row), hasLabels ? "" : "gone");
+    cell(tr, named(key));
+    cell(tr, named(word("true", row)), hasLabels ? "" : "gone");
     cell(tr, number(data.p[row], 1));
     cell(tr, word("pose", row), "more");
     cell(tr, notes(row), "more");
@@ -154,7 +158,8 @@
     const row = shown[place], key = word("key", row);
     const parts = [
       ["answer", key ? `${word("answer", row)} ${key}` : word("answer", row)],
-      ["label", word("true", row)],
+      ["name", called(key)],
+      ["label", named(word("true", row))],
       ["log10 p", number(data.p[row], 2)],
       ["log10 p, keyring", number(data.pKeyring[row], 2)],
       ["pose undone", word("pose", row)],
@@ -185,8 +190,8 @@
   }
 
   function save() {
-    const head = ["file", "sha256", "answer", "key", "label", "log10_p", "log10_p_keyring", "pose", "stage", "reason", "notes"];
-    const rows = shown.map((row) => [data.file[row], data.digest[row], word("answer", row), word("key", row), word("true", row), data.p[row], data.pKeyring[row], word("pose", row), word("stage", row), word("why", row), word("notes", row)]);
+    const head = ["file", "sha256", "answer", "key", "label", "log10_p", "log10_p_keyring", "pose", "stage", "reason", "notes", "name"];
+    const rows = shown.map((row) => [data.file[row], data.digest[row], word("answer", row), word("key", row), word("true", row), data.p[row], data.pKeyring[row], word("pose", row), word("stage", row), word("why", row), word("notes", row), called(word("key", row))]);
     const text = [head, ...rows].map((row) => row.map(quoted).join(",")).join("\r\n");
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text, "\r\n"], { type: "text/csv" }));

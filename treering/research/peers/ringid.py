@@ -69,7 +69,7 @@ class RingValues(Values):
 
     def read(self, noise: Noise, pose: Floats | None = None) -> Evidence:
         """The best class, by its own noise and rings, and the common noise."""
-        found = self._coefficients(noise, pose)
+        found = self.coefficients(noise, pose)
         keys, values = self.known
         total = np.zeros(len(self.cells.count), np.complex128)
         np.add.at(total, self.cells.cell.numpy(), found)  # sums over rings

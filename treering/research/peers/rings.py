@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ...marks.keyring import Keyring
 from ...marks.patterns import Pattern
 from ...models import LatentModel
-from .mark import SHARE, Mark
+from .mark import Mark
 
 
 def treering(secret: bytes, model: LatentModel, classes: int) -> Mark:
-    """The default pattern, three quarters of channel 0 common to all classes."""
-    pattern = Pattern(channels=tuple(range(model.shape[0])), sync_share=SHARE)
+    """The pattern of new keyrings, three quarters of channel 0 common to all classes."""
+    pattern = replace(Pattern.synchronised(), channels=tuple(range(model.shape[0]))).widest(model.shape)
     return Mark("treering", _keyring(secret, model, classes, pattern))
 
 

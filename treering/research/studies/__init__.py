@@ -30,6 +30,7 @@ STUDIES = {
     "verifying": (10, "verify itself by effort, and as it was: CPU seconds a picture, marked and unmarked"),
     "pictures": (200, "reading of pictures: the dearest files, damage that goes unnoticed, threads"),
     "batching": (3, "pictures that go through a network together: seconds, and whether any bit changes"),
+    "power": (1, "what a reading finds after which damage, counted from the robustness experiments for reports"),
     "kills": (100, "what kill -9 of embed and verify leaves behind: pictures, rows, results"),
     "scale": (1_000_000, "runs over many pictures: overhead, memory, resuming, workers, and where more stop to help"),
     "load": (2000, "the server under load: 64 clients, slow ones, malformed requests; memory"),

@@ -34,6 +34,7 @@ def candidates() -> dict[str, Pattern]:
         "noise, all, 4-8": Pattern("noise", everything, (), 4, 8),
         "noise, all, 5-10": Pattern("noise", everything, (), 5, 10),
         "noise, all, 4-15": Pattern("noise", everything, (), 4, 15),
+        "noise, all, 4 to the corners": Pattern("noise", everything, (), 4, 21),
         "noise, channel 0, 4-8": Pattern("noise", (0,), (), 4, 8),
         "mixed, rings 0-1, noise 2-3, 4-8": Pattern("mixed", (0, 1), (2, 3), 4, 8),
     }

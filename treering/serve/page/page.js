@@ -87,6 +87,7 @@
     if (result.error) return fail(one, result.error);
     finish(one, result.answer);
     state(one, result.verdict);
+    one.part(".name").textContent = result.name ? `The class is called: ${result.name}` : "";
     one.part(".certainty").textContent = result.certainty || result.reason || "";
     one.part(".pose").textContent = result.pose_text || "";
     one.part(".notes").replaceChildren(...(result.notes || []).map((note) => element("li", note)));
@@ -94,6 +95,7 @@
     picture(one, ".spectrum", result.spectrum);
     if (result.rings) ["inner", "outer"].forEach((name, i) => one.part(`.${name}`).setAttribute("r", result.rings[i]));
     if (result.log10_p !== undefined) numbers(one, result);
+    evidence(one, result);
     return undefined;
   }
 
@@ -116,6 +118,18 @@
     one.part("details").hidden = false;
   }
 
+  // What others can check: the very document, as a file
+
+  function evidence(one, result) {
+    const part = one.part(".evidence");
+    if (result.no_evidence) part.textContent = `There is no evidence to save. ${result.no_evidence}`;
+    if (!result.evidence) return;
+    const link = element("a", "Save the signed evidence");
+    link.href = URL.createObjectURL(new Blob([JSON.stringify(result.evidence, null, 1), "\n"], { type: "application/json" }));
+    link.download = `${result.file.replace(/\.[^.]*$/, "").replace(/[^\w-]+/g, "-") || "picture"}.evidence.json`;
+    part.replaceChildren(link);
+  }
+
   // Sending
 
   async function* lines(response) {
@@ -135,7 +149,7 @@
       state(one, "Sending…");
       const form = new FormData();
       form.append("picture", file, file.name || "pasted");
-      const response = await fetch("/v1/detect?spectrum=1", { method: "POST", body: form, headers: headers({ Accept: "application/x-ndjson" }) });
+      const response = await fetch(`/v1/detect?spectrum=1&stages=1${about.evidence ? "&evidence=1" : ""}`, { method: "POST", body: form, headers: headers({ Accept: "application/x-ndjson" }) });
       if (response.status === 401) {
         await ask();
         return fail(one, await sentence(response));
@@ -152,6 +166,7 @@
     for await (const event of lines(response)) {
       if (event.result) return show(one, event.result);
       if (event.error) return fail(one, event.error);
+      if (event.says) state(one, event.says);
       if (event.ahead !== undefined) state(one, event.ahead === null ? "Reading…" : event.ahead ? `Waiting: ${event.ahead} before it…` : "Next…");
     }
     return fail(one, "The answer was cut short.");
