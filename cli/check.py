@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,8 +145,8 @@ def _reread(found: Evidence, data: bytes, given: Given) -> Complexes:
     from treering.models import load
     from treering.pictures import images
 
-    size = again.blank(found.statement).image_size
-    return again.reread(found, images.read(data, size, str(given.image)).pixels, load(given.model or ""))
+    sizes = again.blank(found.statement).sizes
+    return again.reread(found, images.read(data, sizes, str(given.image)).pixels, load(given.model or ""))
 
 
 def _repeated(evidence: Evidence, data: bytes, given: Given, keyring: Keyring) -> Check:
@@ -155,5 +155,7 @@ def _repeated(evidence: Evidence, data: bytes, given: Given, keyring: Keyring) -
     from treering.pictures import images
     from treering.reading import Detector
 
-    detector = Detector(load(given.model or keyring.model or DEFAULT), keyring, evidence.statement.settings())
-    return repeated(evidence, detector(images.read(data, keyring.image_size, str(given.image)).pixels[None])[0])
+    said = evidence.statement.settings()
+    settings = replace(said, fpr=said.fpr / evidence.statement.pairs)  # the share of one of those that were searched
+    detector = Detector(load(given.model or keyring.model or DEFAULT), keyring, settings)
+    return repeated(evidence, detector(images.read(data, keyring.sizes, str(given.image)).pixels[None])[0])

@@ -22,7 +22,7 @@ _OPTIONS = (
         "--check",
         is_flag=True,
         help="Read every picture back, as it is and cut to half of its area. One that is weaker than --check-level is "
-        "made anew, up to three times (less guidance, another seed, both), and the strongest is kept.",
+        "made anew, up to three times (guidance 1, another seed, both), and the strongest is kept.",
     ),
     click.option(
         "--check-level",

@@ -30,10 +30,9 @@ from .searched import Searched
 from .terminal import standard_input
 
 if TYPE_CHECKING:
-    from treering.batch import Detect
     from treering.marks.names import Names
     from treering.models import Model
-    from treering.reading import Detector
+    from treering.reading import Detector, Detectors
     from treering.reading.clips import ClipDetector
     from treering.reading.lengths import AnyLength
     from treering.reading.pages import Pages
@@ -105,8 +104,8 @@ def command(
         one = max(len(keyrings), len(models.names)) <= 1
         if evidence:
             evidence.check(images)
-        if not one and (evidence or several):
-            raise click.UsageError("--evidence and --several are about one keyring and one model.")
+        if not one and several:
+            raise click.UsageError("--several is about one keyring and one model.")
         reader = _Reader(Searched.load(keyrings, models, reading), reading, several, evidence, clip)
         results = _run(reader, images, as_json)
     ctx.exit(_code_of_marks(results) if exit_code else _code(results))
@@ -165,7 +164,7 @@ class _Reader:
         return detector(self.model, self.searched.keyring, self.reading)
 
     @cached_property
-    def detect(self) -> Detect:
+    def detect(self) -> Detector | Detectors:
         return self.searched.detectors(self.reading) if self.searched.several else self.detector
 
     @cached_property
@@ -198,7 +197,7 @@ class _Reader:
             source = images.read_bytes(source)
         picture = images.read(source, self._size, label, strict=self.reading.strict)  # before a model is loaded
         if self.evidence and isinstance(source, bytes):
-            return self.evidence.write(self.detector, picture, source, Path(name))
+            return self.evidence.write(self.detect, picture, source, Path(name))
         if self.pages:
             page = self.pages(picture.pixels, picture.notes, self.several)
             return replace(page, whole=page.whole.unless(picture.too_small))

@@ -18,7 +18,7 @@ from .options import SIGNER_VARIABLE, NamedFile, apply, signer_path
 
 if TYPE_CHECKING:
     from treering.pictures.images import Picture
-    from treering.reading import Detector
+    from treering.reading import Detector, Detectors
     from treering.types import Detection
 
 
@@ -41,7 +41,7 @@ class Signing:
         if made:
             say(f"Made the signing key {signer_path(self.key)}; keep it safe and secret.")
 
-    def write(self, detector: Detector, picture: Picture, data: bytes, path: Path) -> Detection:
+    def write(self, detector: Detector | Detectors, picture: Picture, data: bytes, path: Path) -> Detection:
         """Read the picture, whose file holds ``data``, and write down what was read and how."""
         from treering.evidence import Signer, witnessed
 

@@ -64,10 +64,10 @@ class Searched:
 
     @property
     def sizes(self) -> Any:
-        """What pictures are brought to: a size, one of several, or None: as they are, as the keyrings differ."""
-        if not self.several and len(self.keyring.sizes) > 1:
-            return self.keyring.sizes
-        return self.size
+        """What pictures are brought to: a size, one of several, or None: as they are, as the keyrings' sizes differ."""
+        each = {ring.sizes for ring in self.keyrings}
+        one = each.pop() if len(each) == 1 else None
+        return one[0] if one and len(one) == 1 else one
 
     @property
     def size(self) -> tuple[int, int] | None:

@@ -60,7 +60,9 @@ def work(searched: Searched, reading: Reading, batch: int | None) -> Work:
 def _settings(pairs: Sequence[tuple[Model, Keyring]], searched: Searched, reading: Reading) -> dict[str, Any]:
     """All that a result depends on besides the picture."""
     how = dataclasses.asdict(reading) | {"keys": _spans(reading.keys)}
-    what = [{"keyring": _identity(ring), "model": f"{model.name}:{model.fingerprint}"} for model, ring in pairs]
+    each = [_identity(ring, searched.several) for _, ring in pairs]
+    names = [f"{model.name}:{model.fingerprint}" for model, _ in pairs]
+    what = [{"keyring": ring, "model": name} for ring, name in zip(each, names, strict=True)]
     several = {"searched": what, "names": list(searched.names)}
     return {
         "treering": treering.__version__,
@@ -72,10 +74,11 @@ def _settings(pairs: Sequence[tuple[Model, Keyring]], searched: Searched, readin
     }
 
 
-def _identity(keyring: Keyring) -> dict[str, Any]:
-    """What of a keyring decides on results."""
+def _identity(keyring: Keyring, several: bool) -> dict[str, Any]:
+    """What of a keyring decides on results; of one that is searched alone the sizes are told beside it."""
     keys = keyring.as_dict()
-    return {name: keys[name] for name in ("id", "classes", "nonces", "variants", "steps")}
+    sizes = {"sizes": keys["sizes"]} if several and len(keys.get("sizes", ())) > 1 else {}
+    return {name: keys[name] for name in ("id", "classes", "nonces", "variants", "steps")} | sizes
 
 
 def _spans(keys: Sequence[int] | None) -> str | None:

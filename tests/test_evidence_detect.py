@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 import treering
 from treering import images
 from treering.evidence import Evidence, Statement, checks
+from treering.reading.evidence import Values
 from treering_cli.main import main
 
 pytest.importorskip("cryptography", reason="the extra evidence is not installed")
@@ -63,6 +65,42 @@ def test_from_a_picture_to_the_check(run: Callable[..., Result], model: object) 
         "exists already; evidence is never replaced"
         in run("detect", "p.png", "--keyring", "k.json", "--evidence", "e.json").stderr
     )
+
+
+def test_evidence_of_another_size_and_of_several_keyrings(run: Callable[..., Result], model: object) -> None:
+    pattern, sizes = treering.Pattern.synchronised(), ((256, 256), (320, 320))
+    rings = [treering.Keyring(bytes([i]) * 32, pattern, sizes=sizes, classes=20) for i in (5, 6)]
+    for name, ring in zip("ab", rings, strict=True):
+        ring.save(Path(f"{name}.json"))
+    picture = treering.embed(model, rings[1], 7, ["green hills at dawn"], 5, steps=8, size=(320, 320))[0]
+    images.write(picture, Path("p.png"))
+    for words, searches, evidence in ((("b",), 2, "one.json"), (("a", "b"), 4, "two.json")):
+        keyrings = [word for name in words for word in ("--keyring", f"{name}.json")]
+        told = run("detect", "p.png", *keyrings, "--effort", "fast", "--evidence", evidence)
+        assert told.exit_code == 0 and "key 7" in told.stdout, told.output
+        said = Evidence.load(Path(evidence)).statement
+        assert said.size == (320, 320) and said.searches == searches and said.pairs == len(words)
+        again = run("check", evidence, "p.png", "--keyring", "b.json", "--repeat", "--json")
+        holds = {one["what"]: one["holds"] for one in map(json.loads, again.stdout.splitlines())}
+        assert holds == {"signature": None, "picture": True, "answer": None, "test": True, "reading": True}
+        paid = said.number("answer", "log10_p") - checks.best(_searched(rings[1]), said.values).log10_p
+        assert paid == pytest.approx(np.log10(searches * 2 * 2), abs=1e-6)  # sizes and keyrings, questions, stages
+    run("keys", "commit", "--output", "c.json", "--keyring", "b.json")
+    run("keys", "reveal", 7, "--output", "r.json", "--keyring", "b.json")
+    expert = run("check", "one.json", "p.png", "--revealed", "r.json", "--commitment", "c.json")
+    assert expert.exit_code == 0 and "Class 7" in expert.stdout
+    anew = run("check", "two.json", "p.png", "--model", "demo", "--json")  # without any secret
+    assert anew.exit_code == 0 and False not in [json.loads(line)["holds"] for line in anew.stdout.splitlines()]
+    wrong = run("check", "two.json", "p.png", "--keyring", "a.json")
+    assert wrong.exit_code == 1 and "The evidence is about the keyring" in wrong.stdout
+    smaller = treering.Keyring(rings[1].secret, pattern, classes=20)
+    smaller.save(Path("c.keyring.json"))
+    other = run("check", "one.json", "p.png", "--keyring", "c.keyring.json")
+    assert other.exit_code == 1 and "The keyring is not for pictures of 320x320" in other.stderr
+
+
+def _searched(ring: treering.Keyring) -> Values:
+    return Values(replace(ring, sizes=((320, 320),)))
 
 
 UNSAID = "does not say how its values"

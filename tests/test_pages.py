@@ -131,7 +131,7 @@ PLACES = {0: (0, 0, 256, 256), 1: (256, 0, 512, 256), 2: (256, 256, 512, 512)}
 @pytest.fixture
 def few(monkeypatch):
     """Pages of which few boxes are looked into."""
-    monkeypatch.setattr(pages, "LOOKS", dict.fromkeys(pages.LOOKS, (16, 0)))
+    monkeypatch.setattr(pages, "LOOKS", dict.fromkeys(pages.LOOKS, (16, 16, 0)))
 
 
 def test_every_mark_of_a_grid_is_found_in_its_place(model, keyring, grid, few):
@@ -153,6 +153,13 @@ def test_another_keyring_finds_nothing_on_the_page(model, grid, few):
     other = Keyring(bytes(32), derivation=1)
     page = Pages(Detector(model, other, effort="fast"))(grid)
     assert (page.answer, page.marks, page.share, page.looked > 3) == ("none", (), 0, True)
+
+
+@pytest.mark.parametrize(("sign", "looked"), [(-99.0, 1), (0.0, 3)])
+def test_the_rest_of_the_boxes_needs_a_sign(model, grid, monkeypatch, sign, looked):
+    monkeypatch.setattr(pages, "LOOKS", dict.fromkeys(pages.LOOKS, (3, 1, 0)))
+    monkeypatch.setattr(pages, "SIGN", sign)
+    assert Pages(Detector(model, Keyring(bytes(32), derivation=1), effort="fast"))(grid).looked == looked
 
 
 def test_a_picture_that_is_marked_all_over_is_one(model, keyring, pictures, few):

@@ -21,14 +21,14 @@ from treering.reading.search import search
 from treering.research import attacks, peers
 from treering.research.experiments import robustness
 from treering.research.experiments.bench import Settings
-from treering.research.peers import gaussian_shading, ringid, signs
+from treering.research.peers import gaussian_shading, prc, ringid, signs
 from treering.research.peers.mark import Peer
 from treering_cli.main import main
 
 SECRET = bytes(range(32))
 MODEL = SimpleNamespace(shape=(4, 32, 32), image_size=(256, 256), name="none")
 SMALL = SimpleNamespace(shape=(4, 16, 16), image_size=(128, 128), name="none")
-OTHERS = {"RingID-like": ringid.mark, "Gaussian Shading": gaussian_shading.mark}
+OTHERS = {"RingID-like": ringid.mark, "Gaussian Shading": gaussian_shading.mark, "PRC-like": prc.mark}
 MIRRORED = np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 
@@ -93,6 +93,24 @@ def test_the_noise_of_gaussian_shading_is_white():
     assert stats.kstest(np.abs(noise).ravel(), stats.halfnorm.cdf).pvalue > 1e-3
     assert np.abs(mark.values.signs(0).mean((1, 2))).max() < 0.15
     assert abs(float((mark.values.signs(0) * mark.values.signs(1))[1:].mean())) < 0.6
+
+
+def test_codewords_meet_every_check_and_are_never_the_same():
+    values = prc.mark(SECRET, MODEL, 4).values
+    words = [values.codeword(seed) for seed in range(6)]
+    for word in words:
+        assert (word[values.checks].prod(1) == 1).all()
+        assert abs(word.mean()) < 0.15
+    assert np.abs(np.corrcoef(words) - np.eye(6)).max() < 0.2  # so that averaging many leaves nothing
+    places, sums = values.code
+    assert sorted(places) == list(range(values.count)) and (sums[:, 0] != sums[:, 1]).all()
+    assert (sums < np.arange(prc.FREE, values.count)[:, None]).all()  # the last place of a check is new: independent
+
+
+def test_two_pictures_of_a_code_share_no_signs():
+    mark = prc.mark(SECRET, MODEL, 4)
+    one, two = (np.sign(mark.noise(1, seed)[0, 1:].numpy()) for seed in (3, 4))
+    assert abs(float((one * two).mean())) < 0.1
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -74,6 +74,43 @@ def test_what_no_keyring_marked_is_none_of_them(model, picture):
     assert found.log10_p == min(one["log10_p"] for one in found.searched)
 
 
+SIZES = ((256, 256), (320, 320))
+
+
+@pytest.fixture(scope="module")
+def larger(model):
+    """A picture made at the second size of its keyring and published at the first."""
+    from treering.reading.sizes import resized
+
+    ring = Keyring(bytes([3]) * 32, Pattern.synchronised(), sizes=SIZES, classes=20)
+    return ring, resized(embed(model, ring, 7, ["green hills at dawn, trees"], 5, steps=8, size=SIZES[1])[0], SIZES[0])
+
+
+def test_several_keyrings_try_the_sizes_that_one_tries(model, larger, monkeypatch):
+    ring, picture = larger
+    other = Keyring(bytes([4]) * 32, Pattern.synchronised(), sizes=SIZES, classes=20)
+    (alone,) = Detector(model, ring, effort="fast", every=True)(picture[None])
+    calls = []
+    encode = model.encode
+    monkeypatch.setattr(model, "encode", lambda pixels: calls.append(tuple(pixels.shape[2:])) or encode(pixels))
+    (found,) = Detectors([(model, other), (model, ring)], effort="fast", every=True)(picture[None])
+    assert calls == list(SIZES)  # once a size, whatever the number of keyrings
+    assert {one["stage"] for one in found.stages if one["keyring"] == ring.id} == {one["stage"] for one in alone.stages}
+    assert found.searched[1]["log10_p"] == pytest.approx(min(0.0, alone.log10_p + math.log10(2)))
+    assert alone.key == found.key == 7
+
+
+def test_keyrings_of_other_sizes_read_each_in_its_own(model, larger):
+    ring, _ = larger
+    picture = embed(model, ring, 7, ["green hills at dawn, trees"], 5, steps=8, size=SIZES[1])
+    (alone,) = Detector(model, ring, effort="fast")(picture)
+    several = Detectors([(model, FIRST), (model, ring)], effort="fast")
+    assert several.size is None
+    (found,) = several(picture)
+    assert (found.key, found.keyring) == (7, ring.id)
+    assert found.log10_p == pytest.approx(alone.log10_p + math.log10(2))
+
+
 def test_one_colour_is_not_assessable_by_any(model):
     flat = np.full((1, 64, 64, 3), 9, np.uint8)  # of any size
     (found,) = Detectors([(model, FIRST), (model, SECOND)], effort="fast")(flat)
@@ -239,10 +276,10 @@ def test_what_cannot_be_searched(run, command, words, sentence):
     assert (found.exit_code, found.stderr) == (1, f"Error: {sentence}\n")
 
 
-def test_evidence_is_about_one_keyring(run):
-    found = run("detect", "2.png", *TWO, "--evidence", "e.json")
+def test_parts_of_a_page_are_of_one_keyring(run):
+    found = run("detect", "2.png", *TWO, "--several")
     assert found.exit_code == 2
-    assert "--evidence and --several are about one keyring and one model." in found.stderr
+    assert "--several is about one keyring and one model." in found.stderr
 
 
 def test_models_are_loaded_once_and_each_has_a_keyring(tmp_path, monkeypatch):

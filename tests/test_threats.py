@@ -170,10 +170,28 @@ def test_groups_come_from_the_lines_of_this_run(tmp_path: Path) -> None:
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines) + "damaged\n")
     for i in range(4):
         _picture(tmp_path / f"{i}.png", i)
-    assert len(list(alike.named(journal, "s"))) == 5
-    (sentence,) = alike.notes(journal, "s", 64, lambda name: tmp_path / name)  # one of them is gone
+    assert len(list(alike.named(journal, "s", "id"))) == 5
+    (sentence,) = alike.notes(journal, "s", {"id": 64}, lambda name: tmp_path / name)  # one of them is gone
     assert "5 of the 5 different pictures named key 3 share the nonce 17" in sentence
-    assert alike.notes(journal, "s", 1, lambda name: None) == []
+    assert alike.notes(journal, "s", {"id": 1}, lambda name: None) == []
+
+
+def test_groups_of_several_keyrings_are_told_apart(tmp_path: Path) -> None:
+    from treering.batch.run import _nonces
+
+    settings = {"searched": [{"keyring": {"id": "a", "nonces": 64}}, {"keyring": {"id": "b", "nonces": 16}}]}
+    assert _nonces(settings) == {"a": 64, "b": 16}
+    assert _nonces({"keyring": {"id": "a", "nonces": 64}}) == {"a": 64} and _nonces({}) == {}
+    head = {"settings": "s", "error": None, "answer": "key", "key": 3, "nonce": 5}
+    whose = [("a", "old")] * 2 + [("b", "new")] * 6
+    lines = [
+        head | {"file": f"{i}.png", "sha256": f"{i:064x}", "keyring": ring, "keyring_name": name}
+        for i, (ring, name) in enumerate(whose)
+    ]
+    journal = tmp_path / "results.jsonl"
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (sentence,) = alike.notes(journal, "s", _nonces(settings), lambda name: None)  # two of "old" are chance
+    assert "6 of the 6 different pictures named key 3 of new share the nonce 5 of 16" in sentence
 
 
 # A whole run

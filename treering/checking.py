@@ -33,7 +33,8 @@ HALF = 0.5
 
 @dataclass(frozen=True)
 class Evidence:
-    """log10 p of the right class, corrected for all that was searched: as made, and cut to half; 0 if not named.
+    """log10 p of the right class, corrected for all that was searched: as made, and cut to half; named or not, and 0
+    where another class is likelier.
 
     ``stage`` and ``stage_half``: what found it.
     """
@@ -112,7 +113,7 @@ def evidence(detector: Detector, picture: Pictures, key: int, nonce: int | None 
     Whoever made the picture: :func:`treering.embed`, or a pipeline that is :func:`treering.watermarked`.
     """
     found = [detector(one[None])[0] for one in (picture, cut(picture))]
-    right = [one.key == key and nonce in (None, one.nonce) for one in found]
+    right = [one.best_key == key and (one.key is None or nonce in (None, one.nonce)) for one in found]
     levels = [one.log10_p if good else 0.0 for one, good in zip(found, right, strict=True)]
     stages = [one.stage if good else "" for one, good in zip(found, right, strict=True)]
     return Evidence(levels[0], levels[1], stages[0], stages[1])
@@ -139,17 +140,26 @@ def less_guidance(recipe: Recipe) -> Recipe:
     return replace(recipe, guidance=(1 + recipe.guidance) / 2 if recipe.guidance > 1 else recipe.guidance)
 
 
+def no_guidance(recipe: Recipe) -> Recipe:
+    """A guidance of 1: the prompt as it is, without what goes beyond it."""
+    return replace(recipe, guidance=min(1.0, recipe.guidance))
+
+
 def more_steps(recipe: Recipe) -> Recipe:
     """Twice as many steps of the sampler."""
     return replace(recipe, steps=min(1000, 2 * recipe.steps))
 
 
 REMEDIES: dict[str, Remedy] = {
-    "less guidance": less_guidance,
+    "guidance 1": no_guidance,
     "another seed": other_seed(1),
-    "another seed, less guidance": lambda recipe: less_guidance(other_seed(2)(recipe)),
+    "another seed, guidance 1": lambda recipe: no_guidance(other_seed(2)(recipe)),
 }
-"""What is tried where a picture is weaker than asked, in this order."""
+"""What is tried where a picture is weaker than asked, in this order: what helped most of the weakest pictures first.
+
+(``python -m treering.research remedies``: of the weakest 10 of 40 pictures 5 reach 1e-9; 8 with a guidance of 1, 6 from
+another seed, 5 with half of the guidance or another nonce, 4 with twice the steps.)
+"""
 
 
 class Checker:

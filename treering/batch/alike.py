@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from scipy import stats
 
 from ..errors import ImageError
 from ..pictures import images
+from ..text import shown
 from .items import Line
 from .journal import parse
 
@@ -31,42 +32,59 @@ TOLD = 5
 
 Where = Callable[[str], Path | None]
 
+Named = tuple[str, int, int, str]
+"""File, class, nonce and digest of a picture that was named."""
+
 _COPY, _SIDE = 0.95, 16
 
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures of one class and nonce: ``files``, of ``named`` pictures of that class; near-copies count once."""
+    """Pictures of one class and nonce: ``files``, of ``named`` pictures of that class; near-copies count once.
+
+    ``keyring``: what people call it, where several were searched.
+    """
 
     key: int
     nonce: int
     files: tuple[str, ...]
     named: int
+    keyring: str = ""
 
     def sentence(self, nonces: int) -> str:
         """For people."""
         more = ", ..." if len(self.files) > TOLD else ""
+        whose = f" of {shown(self.keyring)}" if self.keyring else ""
         return (
-            f"{len(self.files)} of the {self.named} different pictures named key {self.key} share the nonce "
+            f"{len(self.files)} of the {self.named} different pictures named key {self.key}{whose} share the nonce "
             f"{self.nonce} of {nonces}, which chance does not explain: they look alike to the reading, so all or none "
             f"may be marked, or they were made from the noise of one picture ({', '.join(self.files[:TOLD])}{more})."
         )
 
 
-def notes(journal: Path, settings: str, nonces: int, where: Where) -> list[str]:
+def notes(journal: Path, settings: str, nonces: Mapping[str, int], where: Where) -> list[str]:
     """Sentences on the groups among the results with these settings; none where a class has one nonce.
 
-    ``where``: the file of a picture by its name in the results, None where it is not at hand.
+    ``nonces``: of a class, by the id of each keyring that was searched.  ``where``: the file of a picture by its name
+    in the results, None where it is not at hand.
     """
-    if nonces < 2:
-        return []
-    found = groups(named(journal, settings), where, nonces)
+    found: list[tuple[Group, int]] = []
+    rings = {ring: count for ring, count in nonces.items() if count > 1}
+    for ring, count in rings.items():
+        marks: dict[str, list[Named]] = defaultdict(list)
+        for name, one in named(journal, settings, ring):
+            marks[name].append(one)
+        for name, some in marks.items():  # one name, as a keyring has one file
+            told = groups(some, where, count, len(rings))
+            found += [(replace(group, keyring=name), count) for group in told]
     more = [f"{len(found) - TOLD} more groups of pictures share class and nonce."] if len(found) > TOLD else []
-    return [group.sentence(nonces) for group in found[:TOLD]] + more
+    return [group.sentence(count) for group, count in found[:TOLD]] + more
 
 
-def named(journal: Path, settings: str) -> Iterator[tuple[str, int, int, str]]:
-    """File, class, nonce and digest of every picture that was named with these settings."""
+def named(journal: Path, settings: str, ring: str) -> Iterator[tuple[str, Named]]:
+    """What a keyring is called, empty where it was searched alone; file, class, nonce and digest of every picture that
+    was named by it with these settings.
+    """
     with journal.open("rb") as lines:
         for data in lines:
             try:
@@ -74,19 +92,23 @@ def named(journal: Path, settings: str) -> Iterator[tuple[str, int, int, str]]:
                 key, nonce = line.get("key"), line.get("nonce")
             except (ValueError, KeyError, TypeError, RecursionError):
                 continue
-            if line["settings"] == settings and type(key) is int and type(nonce) is int:
-                yield line["file"], key, nonce, line["sha256"]
+            known = line["settings"] == settings and line.get("keyring") in (ring, None)
+            if known and type(key) is int and type(nonce) is int:
+                yield str(line.get("keyring_name", "")), (line["file"], key, nonce, line["sha256"])
 
 
-def groups(found: Iterable[tuple[str, int, int, str]], where: Where, nonces: int) -> list[Group]:
-    """Groups beyond chance: the number of pictures with a nonce is binomial, corrected for all classes and nonces."""
+def groups(found: Iterable[Named], where: Where, nonces: int, rings: int = 1) -> list[Group]:
+    """Groups beyond chance: the number of pictures with a nonce is binomial, corrected for all classes and nonces.
+
+    ``rings``: of how many keyrings these are one, which is corrected for too.
+    """
     seen: set[str] = set()
     marks: dict[int, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     for file, key, nonce, digest in found:
         if digest not in seen:
             seen.add(digest)
             marks[key][nonce].append(file)
-    tests = nonces * max(len(marks), 1)
+    tests = nonces * max(len(marks), 1) * rings
     return [
         Group(key, nonce, tuple(files), total)
         for key, own in sorted(marks.items())

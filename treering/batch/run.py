@@ -77,10 +77,11 @@ def verify(
         return publish(_summary(book, time.perf_counter() - started, notes), output, whole)
 
 
-def _nonces(settings: Mapping[str, Any]) -> int:
-    """Nonces of a class, as the settings tell; 1 where they do not."""
-    keyring = settings.get("keyring")
-    return int(keyring.get("nonces", 1)) if isinstance(keyring, Mapping) else 1
+def _nonces(settings: Mapping[str, Any]) -> dict[str, int]:
+    """Nonces of a class by the id of its keyring, as the settings tell; nothing where they do not."""
+    searched = settings.get("searched", [settings])
+    rings = [one.get("keyring") for one in searched if isinstance(one, Mapping)]
+    return {str(one.get("id")): int(one.get("nonces", 1)) for one in rings if isinstance(one, Mapping)}
 
 
 @contextlib.contextmanager

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..marks.keyring import Keyring
 from ..models import Model
-from ..reading import Detector
+from ..reading import Detector, sizes
 from ..settings import Reading
 from .commitment import Head, experts
-from .document import Complexes, Evidence, Statement
+from .document import Complexes, Evidence, Statement, in_size
 
 CLOSE, FAR = 0.01, 0.1
 """Differences in shares of the values' own size: up to the first they are the same, from the second on others.
@@ -51,7 +51,7 @@ def _whole(value: Any) -> int:
 
 
 def reread(evidence: Evidence, picture: NDArray[np.uint8], model: Model) -> Complexes:
-    """The values of a picture uint8 ``[H, W, 3]`` of the keyring's size, complex ``[N]``, as the evidence has them.
+    """The values of a picture uint8 ``[H, W, 3]`` of one of the keyring's sizes, as the evidence has them: ``[N]``.
 
     Raises ``InputError`` where the evidence does not say how they were read, ``ModelError`` where the model is not of
     the kind that its marks are for.
@@ -62,7 +62,10 @@ def reread(evidence: Evidence, picture: NDArray[np.uint8], model: Model) -> Comp
     settings = evidence.statement.settings()
     # A prompt would be one more thing that the signer could have tried until it fitted: it is left out.
     settings = replace(settings, keys=None, prompt=Reading.prompt, guidance=Reading.guidance)
-    return Detector(model, blank(evidence.statement), settings).tools.again(picture, way)
+    keyring = blank(evidence.statement)
+    size = in_size(keyring, evidence.statement.size).image_size
+    shown = picture if picture.shape[:2] == size else sizes.resized(picture, size)
+    return Detector(model, keyring, settings).tools_for(size).again(shown, way)
 
 
 def difference(told: Complexes, read: Complexes) -> float:

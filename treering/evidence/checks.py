@@ -23,7 +23,7 @@ from ..reading.plan import EFFORTS
 from ..types import Answer, Detection, Match
 from . import again, credentials
 from .commitment import Commitment, Revealed, experts
-from .document import Complexes, Evidence, Statement, best
+from .document import Complexes, Evidence, Size, Statement, best, in_size
 
 POSES = 1e10
 """Poses and shifts that an expert's p pays for: more than all stages of treering's largest plan try together, since
@@ -148,7 +148,7 @@ def _untested(said: Statement, level: float) -> str | None:
     known = {one.name: one.share for one in EFFORTS[said.settings().way]}
     if known.get(said.says("answer", "stage"), share) != share and said.says("answer", "answer") != "keyring":
         return "the stage that decided has another share of the error budget"
-    least = float(log_p(said.number("test", "z"), tests)) / _LN10 - math.log10(share)
+    least = float(log_p(said.number("test", "z"), tests)) / _LN10 - math.log10(share) + math.log10(said.searches)
     if level < min(0.0, least) - _CLOSE * max(1.0, abs(least)):
         return "its p-value is smaller than its z, its tests and its share give"
     if level < 0 or least + math.log10(2 * POSES) >= 0:
@@ -162,7 +162,7 @@ def by_owner(evidence: Evidence, keyring: Keyring) -> Check:
     said = evidence.statement
     if said.says("keyring", "id") != keyring.id:
         return Check("test", False, f"The evidence is about the keyring {_quoted(said.says('keyring', 'id'))}.")
-    searched = Values(keyring, said.settings().keys)
+    searched = Values(in_size(keyring, said.size), said.settings().keys)
     keyring.check_classes(searched.keys)
     found = best(searched, said.values)
     what = (
@@ -187,21 +187,26 @@ def _differs(said: Statement, found: Match, searched: Values) -> str | None:
     if said.says("test", "tests") != searched.classes:
         return "the evidence says another number of marks"
     questions = math.log10(2) if searched.synchronised else 0.0
-    least = min(0.0, found.log10_p - math.log10(said.number("test", "share")) + questions)
+    paid = questions - math.log10(said.number("test", "share")) + math.log10(said.searches)
+    least = min(0.0, found.log10_p + paid)
     if level < least - _CLOSE * max(1.0, abs(least)):
         return f"the evidence says log10 p = {level:.2f}, which is too small"
     return None
 
 
 def repeated(evidence: Evidence, again: Detection) -> Check:
-    """Whether another reading of the picture came to the same; on other machines rounding differs a little."""
+    """Whether another reading of the picture came to the same; on other machines rounding differs a little.
+
+    ``again``: searched with this keyring and model alone, up to its share of the p-value.
+    """
     said = evidence.statement
     level = said.number("answer", "log10_p")
     answer = (said.says("answer", "answer"), said.says("answer", "key"))
-    near = abs(again.log10_p - level) <= 0.1 + 0.01 * abs(level)
+    paid = min(0.0, again.log10_p + math.log10(said.pairs))
+    near = abs(paid - level) <= 0.1 + 0.01 * abs(level)
     what = again.answer.value if again.key is None else f"key {again.key}"
     model = "" if again.model == said.says("answer", "model") else " That was another model than the evidence's."
-    sentence = f"Read anew: {what}, log10 p = {again.log10_p:.2f}; the evidence has log10 p = {level:.2f}.{model}"
+    sentence = f"Read anew: {what}, log10 p = {paid:.2f}; the evidence has log10 p = {level:.2f}.{model}"
     return Check("reading", near and (again.answer.value, again.key) == answer, sentence)
 
 
@@ -221,7 +226,7 @@ def by_expert(
     if evidence.statement.says("keyring", "id") != revealed.head.keyring:
         yield Check("mark", False, "The evidence is about another keyring.")
         return
-    level = log10_expert(evidence.statement.values if read is None else read, revealed)
+    level = log10_expert(evidence.statement.values if read is None else read, revealed, evidence.statement.size)
     count = revealed.head.count
     word = _SIGNERS if read is None else _OWN
     yield Check(
@@ -248,9 +253,12 @@ def _committed(revealed: Revealed, commitment: Commitment | None) -> Check:
     return Check("commitment", True, "The mark is one of those that were committed to.")
 
 
-def log10_expert(values: Complexes, revealed: Revealed) -> float:
-    """log10 p of a revealed mark on recovered values ``[N]``, corrected for all poses and all committed marks."""
-    ring = experts(revealed.head)
+def log10_expert(values: Complexes, revealed: Revealed, size: Size | None = None) -> float:
+    """log10 p of a revealed mark on recovered values ``[N]``, corrected for all poses and all committed marks.
+
+    ``size``: height and width that the picture was read in, None for the first of the commitment.
+    """
+    ring = in_size(experts(revealed.head), size)
     pattern, cells = ring.pattern, ring.cells()
     if len(values) != len(cells.index):
         raise InputError("The evidence has another number of values than the commitment's pattern has points.")

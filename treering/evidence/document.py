@@ -11,7 +11,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,10 @@ from .signing import Signer, holds
 
 FORM, VERSION = "treering evidence", 1
 Complexes = NDArray[np.complex128]
+Size = tuple[int, int]
+
+LARGEST, MOST_SEARCHES = 1 << 14, 1 << 16
+"""Pixels of a side, and searches that share an error budget, beyond which evidence is not believed."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +52,24 @@ class Statement:
         *,
         share: float,
         created: str,
+        size: Size | None = None,
+        searches: int = 1,
         way: Way | None = None,
     ) -> Statement:
         """Of a picture's bytes and its reading.
 
         ``values``: the coefficients that the class was read from, ``[N]``, in the order of the keyring's points.
         ``share``: of the error budget of the stage that decided.  ``settings``: how it was read.  ``created``: when,
-        as the signer says.  ``way``: how the values came out of the picture, for who would read them again.
+        as the signer says.  ``size``: height and width that the picture was read in (None: the keyring's first).
+        ``searches``: sizes, keyrings and models that p pays for.  ``way``: how the values came out of the picture, for
+        who would read them again.
         """
         check_secret(keyring)
-        searched = Values(keyring, settings.keys)
+        size = size or keyring.image_size
+        searched = Values(in_size(keyring, size), settings.keys)
         z = best(searched, values).z
-        test = {"share": share, "tests": searched.classes, "z": z, "log10_p": detection.log10_p}
+        test: dict[str, Any] = {"share": share, "tests": searched.classes, "z": z, "log10_p": detection.log10_p}
+        test |= {"size": size, "searches": searches}
         answer = {name: value for name, value in detection.as_dict().items() if name != "seconds"}
         return cls(
             {
@@ -123,6 +133,39 @@ class Statement:
         except (KeyError, TypeError):
             raise InputError(f"The evidence does not say its {part}'s {name}.") from None
 
+    @property
+    def size(self) -> Size | None:
+        """Height and width that the picture was read in; None where that is not said; raises ``InputError``."""
+        given = self._test("size", None)
+        if given is None:
+            return None
+        whole = isinstance(given, list | tuple) and len(given) == 2 and all(type(one) is int for one in given)
+        if not whole or not all(0 < one <= LARGEST for one in given):
+            raise InputError("The evidence is of a picture of no usable size.")
+        return given[0], given[1]
+
+    @property
+    def searches(self) -> int:
+        """Sizes, keyrings and models that p pays for; raises ``InputError``."""
+        given = self._test("searches", 1)
+        if type(given) is not int or not 1 <= given <= MOST_SEARCHES:
+            raise InputError("The evidence does not say for how many searches its p-value pays.")
+        return given
+
+    @property
+    def pairs(self) -> int:
+        """Keyrings and models that were searched together."""
+        try:
+            given = self.content["answer"].get("searched")
+        except (KeyError, TypeError, AttributeError):
+            given = None
+        return min(max(1, len(given)), MOST_SEARCHES) if isinstance(given, list | tuple) else 1
+
+    def _test(self, name: str, otherwise: Any) -> Any:
+        """A field of the test that older evidence does not have."""
+        test = self.content.get("test")
+        return test.get(name, otherwise) if isinstance(test, Mapping) else otherwise
+
     def number(self, part: str, name: str) -> float:
         """One field that is a finite number; raises ``InputError``."""
         value = self.says(part, name)
@@ -169,6 +212,14 @@ class Evidence:
     def save(self, path: Path, overwrite: bool = False) -> None:
         """Write the file; raises ``InputError``."""
         canonical.write(path, self.as_dict(), overwrite=overwrite)
+
+
+def in_size(keyring: Keyring, size: Size | None) -> Keyring:
+    """The keyring for pictures of one of its sizes alone (None: as it is); raises ``InputError`` for another size."""
+    if size is None:
+        return keyring
+    keyring.check_size(size)
+    return replace(keyring, sizes=(size,))
 
 
 def check_secret(keyring: Keyring) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..reading import Detector
+from ..reading import Detector, Detectors
 from ..types import Detection
 from .document import Evidence, Statement
 from .signing import Signer
@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 
 
 def witnessed(
-    detector: Detector, picture: Picture, data: bytes, signer: Signer, watch: Watch | None = None
+    detector: Detector | Detectors, picture: Picture, data: bytes, signer: Signer, watch: Watch | None = None
 ) -> tuple[Detection, Evidence | None]:
     """Read a picture whose file holds ``data``; the evidence is None where there was nothing to read.
 
     ``watch``: see :class:`treering.reading.record.Reading`.  Raises ``InputError`` for a reading that there is no
-    evidence of: of public values, or of one that was decided in another than the keyring's first size.
+    evidence of: of public values.
     """
-    detection, done = detector.examine(picture.pixels, picture.notes, watch)
+    detection, done, keyring, searches = detector.examine(picture.pixels, picture.notes, watch)
     values = done.finding.values
     if picture.too_small or values is None:
         return detection.unless(picture.too_small), None
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    said = data, detector.keyring, detector.settings, detection, values
-    statement = Statement.of(*said, share=done.share, created=now, way=done.finding.way)
+    said = data, keyring, detector.settings, detection, values
+    paid: dict[str, Any] = {"share": done.share, "size": done.size, "searches": searches}
+    statement = Statement.of(*said, **paid, created=now, way=done.finding.way)
     return detection, Evidence.signed(statement, signer)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +28,11 @@ from .twin import Damage, invert_with_twin, white
 ROUNDING = 2 / 255
 """One level of an 8-bit picture, in pixels of [-1, 1]."""
 
+KNOWN = 1 / 3
+"""Share of what a known damage does to a latent at which the residual is small enough: at all of it, pictures that were
+hurt a little would be left where there was still something to gain (``python -m treering.research autoencoder``).
+"""
+
 
 def invert_decoder(
     model: Model,
@@ -39,8 +45,9 @@ def invert_decoder(
 
     What is known of the pictures' way here, besides rounding, which is always assumed: ``damage``, what was done to
     them (such as :meth:`treering.pictures.jpeg_noise.JpegTables.again`), or else ``noise``, root mean square of white
-    noise in units of [-1, 1]; if neither, JPEG that shows in the pixels is taken into account.  Only the method
-    :class:`Safeguarded` makes use of it, and only on models whose profile does not trust forward steps.
+    noise in units of [-1, 1]; if neither, JPEG whose tables show in the pixels is taken into account.  Only the method
+    :class:`Safeguarded` makes use of it: where forward steps are trusted, they stop at :data:`KNOWN` of what the damage
+    does to a latent; elsewhere the picture's twin is damaged in the same way.
     ``evaluations`` counts pairs of decoder and encoder (or decoder and its gradient).
     """
     target = model.encode(pixels)
@@ -66,10 +73,11 @@ def _safeguarded(
     method: Safeguarded,
     damage: Damage | None,
 ) -> Solution:
-    tolerance = plan.floor * rounding_floor(model, pixels, target)
+    floor, damages = rounding_floor(model, pixels, target), [damage or _seen(picture) for picture in pixels]
     if not profile(model).trusted:
-        damages = [damage or _seen(picture) for picture in pixels]
-        return invert_with_twin(model, target, tolerance, plan.budget, damages)
+        return invert_with_twin(model, target, plan.floor * floor, plan.budget, damages)
+    known = torch.stack([_damage_floor(model, pixels[i], target[i], one) for i, one in enumerate(damages)])
+    tolerance = plan.floor * torch.maximum(floor, KNOWN * known.to(floor))
 
     def residual(z: Tensor, rows: Tensor) -> Tensor:
         return decoder_residual(model, z, target[rows])
@@ -81,6 +89,19 @@ def _seen(pixels: Tensor) -> Damage | None:
     """JPEG, if it shows in pixels ``[3, H, W]``."""
     tables = jpeg_noise.of_pixels(images.to_bytes(pixels[None].float().cpu().numpy())[0])
     return tables.again if tables else None
+
+
+def _damage_floor(model: Model, pixels: Tensor, target: Tensor, damage: Damage | None) -> Tensor:
+    """Root mean square change of E under a damage of pixels ``[3, H, W]``, a scalar; 0 for none.
+
+    The picture has been through it already, so that it is damaged on a grid moved by half a block.
+    """
+    if damage is None:
+        return target.new_zeros(())
+    picture, moved = images.to_bytes(pixels[None].float().cpu().numpy())[0], (jpeg_noise.SHIFT, jpeg_noise.SHIFT)
+    again = np.roll(damage(np.roll(picture, moved, (0, 1))), (-moved[0], -moved[1]), (0, 1))
+    shown = torch.from_numpy(images.to_float(again[None])).to(pixels)
+    return rms(model.encode(shown) - target[None])[0]
 
 
 def decoder_residual(model: Model, z: Tensor, target: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from ..errors import ModelError
+from ..errors import InputError, ModelError
 from .bounds import Shape, Size
 
 if TYPE_CHECKING:
@@ -40,13 +40,23 @@ def plane(shape: Sequence[int]) -> Shape:
     return (shape[0], shape[-2], shape[-1])
 
 
+def check_size(keyring: Keyring, size: Size) -> None:
+    """Raise ``InputError`` unless this is one of the keyring's sizes."""
+    if size not in keyring.sizes:
+        ours = ", ".join(f"{width}x{height}" for height, width in keyring.sizes)
+        raise InputError(
+            f"The keyring is not for pictures of {size[1]}x{size[0]}, but of {ours}; "
+            "`treering keys set --sizes` changes that."
+        )
+
+
 def check(keyring: Keyring, model: Fits, size: Size | None = None) -> None:
     """Raise ``ModelError`` unless these marks fit the model's latents, those of its own size and of this one."""
     if hasattr(model, "clips"):  # a pipeline that is called by itself makes any size
         return _check_size(keyring, model, size or keyring.image_size)
     _check_own(keyring, model)
     if size is not None and size != tuple(model.image_size):
-        keyring.check_size(size)
+        check_size(keyring, size)
         _check_size(keyring, model, size)
 
 

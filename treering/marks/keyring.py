@@ -171,12 +171,7 @@ class Keyring:
 
     def check_size(self, size: Size) -> None:
         """Raise ``InputError`` unless this is one of the keyring's sizes."""
-        if size not in self.sizes:
-            ours = ", ".join(f"{width}x{height}" for height, width in self.sizes)
-            raise InputError(
-                f"The keyring is not for pictures of {size[1]}x{size[0]}, but of {ours}; "
-                "`treering keys set --sizes` changes that."
-            )
+        fitting.check_size(self, size)
 
     def check_fits(self, model: Fits, size: Size | None = None) -> None:
         """Raise ``ModelError`` unless these marks fit the model's latents, those of its own size and of this one."""
@@ -361,10 +356,6 @@ def usual_nonces(classes: int, pattern: Pattern = _PATTERN) -> int:
     """
     fits = max(1, MARKS // classes) if classes > 0 and pattern.sync_share else 1
     return min(NONCES, 1 << (fits.bit_length() - 1))
-
-
-def _times(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))
 
 
 def _count(keys: Keys) -> int:

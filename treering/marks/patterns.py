@@ -50,8 +50,8 @@ last ring: a turned or smaller picture takes higher frequencies out of the laten
 OUTER, MOST_OUTER = 21, 23
 """Last ring of a new keyring for latents of 32 x 32, which have only its corner; and of any larger one.
 
-``python -m treering.research anysize`` compared 23 with 15 in latents of 48 x 48: log10 p -56 against -22, diversity .973
-against .981.  More rings in larger latents have not been measured.
+``python -m treering.research anysize`` compared 23 with 15 in latents of 48 x 48: log10 p -56 against -22, diversity
+.973 against .981.  More rings in larger latents have not been measured.
 """
 
 

@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from . import cache
+from . import cache, making
 from . import keys as streams
 from .ids import canonical
 from .keyring import Keyring, Keys, places
+from .making import Job
 
 if TYPE_CHECKING:
     from ..types import Match
@@ -54,8 +55,8 @@ _LARGE = 1 << 28
 _KEPT = 1 << 24
 """Bytes from which a table is kept on the disk: smaller ones are made faster than a file is read and checked."""
 
-_ROWS = 1 << 11
-"""Marks that are made or scored together: they stay in the processor's cache."""
+_ROWS = making.BLOCK
+"""Marks that are scored together: they stay in the processor's cache."""
 
 _TRUE = 1 << 7
 """Survivors that are scored together, so that their true values take little memory."""
@@ -183,25 +184,25 @@ class Table:
     def _made(self) -> cache.Buffer:
         buffer = cache.new(self.tests * self.width)
         rows = cache.body(buffer).view(np.int8).reshape(self.tests, self.width)
-        for start, block in zip(range(0, self.tests, _ROWS), self._blocks(), strict=True):
-            rows[start : start + len(block)] = block
+        if self.keyring.derivation == 1:  # another stream; few keyrings have it, and it is not worth a second way
+            for start, block in zip(range(0, self.tests, _ROWS), self._first(), strict=True):
+                rows[start : start + len(block)] = block
+        else:
+            classes, where = _numbers(self.keys), places(self.cells)[self.order]
+            job = Job(self.keyring.secret, classes, self.keyring.nonces, where, self.width, 0, self.tests)
+            making.fill(rows, job)
         return buffer
 
-    def _blocks(self) -> Iterator[NDArray[np.int8]]:
+    def _first(self) -> Iterator[NDArray[np.int8]]:
+        """Rows of a keyring of version 1."""
         import torch
 
-        prefix = self.cells.take(torch.from_numpy(self.order))
+        prefix, real = self.cells.take(torch.from_numpy(self.order)), self.keyring.pattern.real
         for start in range(0, self.tests, _ROWS):
             marks = [self.mark(row) for row in range(start, min(start + _ROWS, self.tests))]
-            yield self._coarse(marks, prefix)
-
-    def _coarse(self, marks: Sequence[tuple[int, int]], prefix: Cells) -> NDArray[np.int8]:
-        if self.keyring.derivation == 1:  # another stream; few keyrings have it, and it is not worth a second way
             values = self.keyring.values_of(marks, prefix)
-            parts = [values.real] if self.keyring.pattern.real else [np.sqrt(2) * values.real, np.sqrt(2) * values.imag]
-            return streams.coarse(np.concatenate(parts, 1))
-        drawn = streams.draw_coarse(streams.mark_seeds(self.keyring.secret, marks), places(prefix))
-        return drawn[:, : self.width]
+            parts = [values.real] if real else [np.sqrt(2) * values.real, np.sqrt(2) * values.imag]
+            yield streams.coarse(np.concatenate(parts, 1))
 
     def _purpose(self) -> bytes:
         """What the table is for, in the one form that the MAC covers: nothing else may be taken for it."""
@@ -247,5 +248,10 @@ def _length(marks: int) -> int:
 
 
 def _digest(numbers: Any) -> str:
-    whole = np.arange(numbers.start, numbers.stop, numbers.step) if isinstance(numbers, range) else numbers
-    return hashlib.sha256(np.ascontiguousarray(whole, "<i8").tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(_numbers(numbers), "<i8").data).hexdigest()
+
+
+def _numbers(numbers: Any) -> Integers:
+    if isinstance(numbers, range):
+        return np.arange(numbers.start, numbers.stop, numbers.step, dtype=np.int64)
+    return np.asarray(numbers, np.int64)

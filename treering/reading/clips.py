@@ -20,13 +20,9 @@ from numpy.typing import NDArray
 
 from ..clips import keep
 from ..errors import InputError
-from ..inversion import DecoderInversion
-from ..marks.keyring import Keyring
-from ..models import Model
-from ..settings import Reading as Settings
 from ..types import Detection
 from .affine import Floats
-from .detector import Detector
+from .detector import Detector, Size
 from .plan import EFFORTS
 from .record import Finding, Reading, Watch
 from .stages import Stage
@@ -165,20 +161,12 @@ class ClipDetector(Detector):
     :class:`Detector`.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        keyring: Keyring,
-        settings: Settings | None = None,
-        *,
-        method: str | DecoderInversion | None = None,
-        every: bool | None = None,
-        **changes: object,
-    ) -> None:
-        super().__init__(model, keyring, settings, method=method, every=every, **changes)
-        self.tools: ClipTools = ClipTools(model, keyring, self.settings, self.plan)
+    tools: ClipTools
 
-    def _sizes(self, given: tuple[int, int]) -> Sequence[tuple[int, int]]:
+    def _made_tools(self) -> ClipTools:
+        return ClipTools(self.model, self.keyring, self.settings, self.plan)
+
+    def _sizes(self, given: Size) -> Sequence[Size]:
         """Clips are read in the size that their frames were brought to."""
         return (given,)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +32,20 @@ from .record import Done, Reading, Watch
 from .search import Candidate
 from .stages import Given, Stage
 from .tools import Tools
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+
+class Examined(NamedTuple):
+    """A reading for evidence: what is said, the stage that decided on the class, whose mark it is, and how many
+    searches (keyrings and models, each in several sizes) share the error budget.
+    """
+
+    detection: Detection
+    done: Done
+    keyring: Keyring
+    searches: int
 
 
 class Detector:
@@ -62,8 +76,12 @@ class Detector:
         self.every = self.settings.way == MOST if every is None else every
         keyring.check_classes(self.settings.keys)
         self.plan = method if isinstance(method, DecoderInversion) else _inversion(self.settings)
-        self.tools = Tools(model, keyring, self.settings, self.plan)
+        self.tools = self._made_tools()
         self._tools: dict[tuple[int, int], Tools] = {}  # of other sizes
+
+    def _made_tools(self) -> Tools:
+        """What pictures of the keyring's first size are read with."""
+        return Tools(self.model, self.keyring, self.settings, self.plan)
 
     chosen: tuple[Stage, ...] | None = None
     """Other stages than those of the effort."""
@@ -135,20 +153,38 @@ class Detector:
                 tools.prepare(lively, first.method, first.count(tools))
         return readings
 
-    def examine(
-        self, picture: NDArray[np.uint8], notes: Sequence[str] = (), watch: Watch | None = None
-    ) -> tuple[Detection, Done]:
-        """As a call, of one picture uint8 ``[H, W, 3]``, with the stage that decided on the class: for evidence."""
+    def examine(self, picture: NDArray[np.uint8], notes: Sequence[str] = (), watch: Watch | None = None) -> Examined:
+        """As a call, of one picture uint8 ``[H, W, 3]``, with what decided on the class: for evidence."""
         started = time.perf_counter()
         reading = self.tools_for(picture.shape[:2]).reading(picture)
         reading.watch = watch
-        found, why, ratio = self._run(reading)
+        found, why = self._run(reading)
         seconds = round(time.perf_counter() - started, 3)
-        return self.result(reading, found, seconds, tuple(notes), why, ratio), (found or UNREAD).by_class
+        detection = self.result(reading, found, seconds, tuple(notes), why)
+        return Examined(detection, (found or UNREAD).by_class, self.keyring, len(self.sizes_of(reading)))
 
-    def walk(self, reading: Reading) -> Iterator[Outcome]:
-        """What is known of a picture after each stage, which is run when it is asked for."""
-        return plans.walk(self.stages, reading, self.tools)
+    def walk(self, reading: Reading, other: Callable[[Size], Reading] | None = None) -> Iterator[Outcome]:
+        """What is known of a picture after each stage, which is run when it is asked for.
+
+        All stages in the size that it is given in, then in each other that it may have been made in, with an equal
+        share for each.  ``other``: gives the record of the picture in such a size (None: a new one).
+        """
+        tried, before = self.sizes_of(reading), UNREAD
+        for size in tried:
+            tools, told = self.tools_for(size), 0
+            here = reading
+            if size != reading.picture.shape[:2]:
+                here = other(size) if other else tools.reading(sizes.resized(reading.picture, size))
+                here.watch = reading.watch
+            found = before
+            for outcome in plans.walk(self.stages, here, tools):
+                if here is not reading:
+                    sizes.absorb(reading, here, size, told)
+                    told = len(here.done)
+                paid = sizes.shared(outcome, len(tried))
+                found = paid if before is UNREAD else sizes.best(before, paid)
+                yield found
+            before = found
 
     def _detect(
         self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]], watches: Sequence[Watch | None] = ()
@@ -165,17 +201,17 @@ class Detector:
 
     def _one(self, reading: Reading, before: float, notes: tuple[str, ...]) -> Detection:
         started = time.perf_counter()
-        found, why, ratio = self._run(reading)
-        return self.result(reading, found, round(before + time.perf_counter() - started, 3), notes, why, ratio)
+        found, why = self._run(reading)
+        return self.result(reading, found, round(before + time.perf_counter() - started, 3), notes, why)
 
-    def _run(self, reading: Reading) -> tuple[Outcome | None, str | None, float]:
-        """All stages: what they come to, or why nothing can be said; and width by height of the size that decided."""
+    def _run(self, reading: Reading) -> tuple[Outcome | None, str | None]:
+        """All stages: what they come to, or why nothing can be said."""
         if why := one_colour(reading):
-            return None, why, self.tools.ratio
+            return None, why
         try:
-            return (found := self._read(reading))[0], None, found[1]
+            return self._read(reading), None
         except SamplerError as error:  # nothing can be said of any picture with this model, and a run goes on
-            return None, str(error), self.tools.ratio
+            return None, str(error)
 
     def tools_for(self, size: Sequence[int]) -> Tools:
         """What pictures of one of the keyring's sizes are read with."""
@@ -188,29 +224,20 @@ class Detector:
             self._tools[height, width] = Tools(self.model, ring, self.settings, self.plan)
         return self._tools[height, width]
 
-    def _read(self, reading: Reading) -> tuple[Outcome, float]:
-        """A picture in every size that it may have been made in, and width by height of the one that decided."""
-        given, fpr = reading.picture.shape[:2], self.settings.fpr
-        tried = self._sizes((given[0], given[1]))
-        best: Outcome | None = None
-        ratio = 1.0
-        for size in tried:
-            tools = self.tools_for(size)
-            here = reading if size == given else tools.reading(sizes.resized(reading.picture, size))
-            here.watch = reading.watch
-            found = plans.run(self.stages, here, tools, fpr / len(tried), self.every)
-            if here is not reading:
-                sizes.absorb(reading, here, size)
-            found = sizes.shared(found, len(tried))
-            if best is None or found.log10_class < best.log10_class:
-                ratio = tools.ratio
-            best = found if best is None else sizes.best(best, found)
-            if best.log10_class <= math.log10(fpr) and not self.every:
+    def _read(self, reading: Reading) -> Outcome:
+        """A picture in every size that it may have been made in, until a class is named or to the end."""
+        found, limit = UNREAD, math.log10(self.settings.fpr)
+        for found in self.walk(reading):
+            if found.log10_class <= limit and not self.every:
                 break
-        assert best is not None
-        return best, ratio
+        return found
 
-    def _sizes(self, given: tuple[int, int]) -> Sequence[tuple[int, int]]:
+    def sizes_of(self, reading: Reading) -> Sequence[Size]:
+        """The sizes that a picture may have been made in, the one that it is given in first."""
+        height, width = reading.picture.shape[:2]
+        return self._sizes((height, width))
+
+    def _sizes(self, given: Size) -> Sequence[Size]:
         """The sizes that a picture of this size may have been made in."""
         return sizes.fitting(self.keyring.sizes, given)
 
@@ -230,14 +257,9 @@ class Detector:
         seconds: float,
         notes: tuple[str, ...],
         why: str | None = None,
-        ratio: float | None = None,
     ) -> Detection:
-        """What is said of a picture.
-
-        ``outcome``: of its stages, None where there was nothing to read, and ``why``.  ``ratio``: width by height of
-        the size that decided, None for the keyring's first.
-        """
-        found, ratio = outcome or UNREAD, self.tools.ratio if ratio is None else ratio
+        """What is said of a picture; ``outcome``: of its stages, None where there was nothing to read, and ``why``."""
+        found = outcome or UNREAD
         answer, why = self._answer(reading, found) if outcome else (Answer.NOT_ASSESSABLE, why or one_colour(reading))
         decided = found.by_keyring if answer is Answer.KEYRING else found.by_class
         match = found.by_class.finding.match or Match(0, 0.0, 0.0, 0.0)
@@ -261,7 +283,7 @@ class Detector:
             log10_p_keyring=found.log10_keyring,
             effort=self.settings.way,
             stage=decided.stage,
-            pose=_pose(decided.finding.pose, ratio) if answer in _FOUND else None,
+            pose=_pose(decided.finding.pose, decided.size or self.tools.size) if answer in _FOUND else None,
             box=decided.finding.box if answer in _FOUND else None,
             stages=tuple(one.as_dict() for one in reading.done),
             nonce=match.nonce if answer is Answer.KEY else None,
@@ -298,10 +320,10 @@ def _status(reading: Reading) -> str:
     return statuses[-1] if statuses else ""
 
 
-def _pose(pose: Candidate | None, ratio: float) -> dict[str, Any] | None:
-    """A pose for people and JSON; None as given."""
+def _pose(pose: Candidate | None, size: Size) -> dict[str, Any] | None:
+    """A pose for people and JSON, in a picture of this height and width; None as given."""
     if pose is None:
         return None
-    mirror, angle, scale, aspect, shift = pose.pose(ratio)
+    mirror, angle, scale, aspect, shift = pose.pose(size[1] / size[0])
     rounded = {"angle": round(angle, 2), "scale": round(scale, 4), "aspect": round(aspect, 4)}
     return {"mirror": mirror, **rounded, "shift": [round(part, 4) for part in shift]}

@@ -7,7 +7,7 @@ once, whatever was skipped.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from .lattice import LEFT_OVER
 from .record import Finding, Reading
 from .search import Candidate, confirm
 from .spectra import Template
-from .stages import Posed
+from .stages import Posed, best_in_pose
 from .tools import ENCODER, Tools
 
 PROMISING, LIKELY = -1.5, -0.5
@@ -57,9 +57,21 @@ class Near:
 
 @dataclass(frozen=True)
 class Sought(Posed):
-    """Any pose, searched in the noise, and undone in pixels only where it is likely to be one."""
+    """Any pose, searched in the noise, and undone in pixels only where it is likely to be one.
+
+    ``steps``: of the search, which takes the noise that the box was read with anyway; what is undone takes
+    :data:`STEPS`.
+    """
 
     keep: int = 1
+
+    def run(self, reading: Reading, tools: Tools) -> Finding | None:
+        """Search, undo, read."""
+        if not tools.values.synchronised:
+            return super().run(reading, tools)
+        template = tools.values.sync_template
+        found = self._search(reading, tools, template)
+        return best_in_pose(reading, tools, template, found, replace(self, steps=STEPS))
 
     def _search(self, reading: Reading, tools: Tools, template: Template) -> list[Candidate]:
         return [one for one in super()._search(reading, tools, template) if one.level <= LIKELY]

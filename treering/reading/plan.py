@@ -78,7 +78,8 @@ def walk(stages: tuple[Stage, ...], reading: Reading, tools: Tools) -> Iterator[
         found = stage.run(reading, tools)
         statuses, reading.calls = dict(reading.calls), Counter()
         if found is not None:
-            reading.done.append(Done(stage.name, stage.share, found, time.perf_counter() - started, statuses))
+            seconds = time.perf_counter() - started
+            reading.done.append(Done(stage.name, stage.share, found, seconds, statuses, tools.size))
         yield outcome(reading.done, tools)
 
 

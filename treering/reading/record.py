@@ -66,7 +66,7 @@ class Finding:
 class Done:
     """A stage that was run: what it found, what it cost, and its share of the error budget.
 
-    ``statuses``: of all its solver calls, how many ended how.
+    ``statuses``: of all its solver calls, how many ended how.  ``size``: height and width that the picture was read in.
     """
 
     stage: str
@@ -74,6 +74,7 @@ class Done:
     finding: Finding
     seconds: float
     statuses: dict[str, int] = field(default_factory=dict)
+    size: tuple[int, int] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

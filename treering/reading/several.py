@@ -1,7 +1,8 @@
 """Several keyrings and models in one search: families of deployments, yearly rotation, a ring that was compromised.
 
 Each pair of a model and a keyring is a hypothesis like all others: n of them get an n-th of the error budget each
-(Bonferroni), whatever they have in common, so that the least p over its share is valid.  Pairs of one model share all
+(Bonferroni), whatever they have in common, so that the least p over its share is valid; that of a keyring of several
+sizes is shared by those that fit the picture, as where it is searched alone.  Pairs of one model share all
 that does not depend on the keyring: a picture goes through the encoder and the sampler once.
 """
 
@@ -21,15 +22,19 @@ from ..errors import InputError
 from ..inversion import DecoderInversion
 from ..marks.keyring import Keyring
 from ..models import Model
-from ..pictures.fit import fitted
+from ..pictures.fit import chosen, fitted
 from ..settings import Reading as Settings
 from ..types import Answer, Detection
+from . import sizes
 from .assessable import one_colour
-from .detector import Detector
+from .detector import Detector, Examined, Size
 from .plan import UNREAD, Outcome
-from .record import NOTHING, Reading
+from .record import NOTHING, Reading, Watch
 
 Pair = tuple[Model, Keyring]
+
+Resized = tuple[int, Size, Size]
+"""A model, the size that a picture is given in, and another one."""
 
 
 class Detectors:
@@ -61,10 +66,11 @@ class Detectors:
         self.model = self.all[0].model
 
     @property
-    def size(self) -> tuple[int, int] | None:
-        """Height and width of the pictures to bring, if it is the same for all; None: bring them as they are."""
-        sizes = {one.keyring.image_size for one in self.all}
-        return sizes.pop() if len(sizes) == 1 else None
+    def size(self) -> Size | None:
+        """Height and width of the pictures to bring, if all have this one size; None: bring them as they are."""
+        first = self.all[0].keyring
+        same = len(first.sizes) == 1 and all(one.keyring.sizes == first.sizes for one in self.all)
+        return first.image_size if same else None
 
     def __call__(self, pictures: NDArray[np.uint8], notes: Sequence[Sequence[str]] = ()) -> list[Detection]:
         """One result a picture uint8 ``[B, H, W, 3]`` of any size; it does not depend on the others."""
@@ -83,58 +89,100 @@ class Detectors:
         told = [tuple(notes[i]) if i < len(notes) else () for i in range(len(pictures))]
         return [self._one(list(each), together, said) for each, said in zip(readings, told, strict=True)]
 
+    def examine(self, picture: NDArray[np.uint8], notes: Sequence[str] = (), watch: Watch | None = None) -> Examined:
+        """As a call, of one picture uint8 ``[H, W, 3]``, with what decided on the class: for evidence."""
+        started = time.perf_counter()
+        sides = self._sides([readings[0] for readings in self._begun(picture[None])])
+        for side in sides:
+            side.reading.watch = watch
+        self._run(sides)
+        found, side = self._result(sides, round(time.perf_counter() - started, 3), tuple(notes))
+        return Examined(found, side.found.by_class, side.detector.keyring, len(sides) * side.sizes)
+
     def _begun(self, pictures: NDArray[np.uint8]) -> list[list[Reading]]:
-        """Records of the pictures for every pair; pairs of one model and size have their numbers in common."""
-        shared: dict[tuple[int, tuple[int, int]], list[Reading]] = {}
+        """Records of the pictures for every pair, each in the size of its keyring that fits them best.
+
+        Pairs of one model and size have their numbers in common.
+        """
+        shared: dict[tuple[int, Size], list[Reading]] = {}
         found = []
         for one in self.all:
-            what = id(one.model), one.keyring.image_size
+            size = chosen(one.keyring.sizes, (pictures.shape[1], pictures.shape[2]))
+            what = id(one.model), size
             if what not in shared:
-                shared[what] = one.begun(fitted(pictures, one.keyring.image_size))
+                shared[what] = one.begun(fitted(pictures, size))
             found.append([_beside(reading) for reading in shared[what]])
         return found
 
     def _one(self, readings: list[Reading], before: float, notes: tuple[str, ...]) -> Detection:
         started = time.perf_counter()
-        sides = [_Side(one, reading) for one, reading in zip(self.all, readings, strict=True)]
+        sides = self._sides(readings)
+        self._run(sides)
+        return self._result(sides, round(before + time.perf_counter() - started, 3), notes)[0]
+
+    def _sides(self, readings: Sequence[Reading]) -> list[_Side]:
+        resized: dict[Resized, Reading] = {}
+        return [_Side(one, reading, resized) for one, reading in zip(self.all, readings, strict=True)]
+
+    def _run(self, sides: Sequence[_Side]) -> None:
+        """A stage of every pair, the cheap ones first; then again in the next size of each."""
         lively = [side for side in sides if not one_colour(side.reading)]
         limit = math.log10(self.settings.fpr)
-        for _ in self.all[0].stages:  # a stage of every pair, the cheap ones first
+        rounds = len(self.all[0].stages) * max((side.sizes for side in lively), default=0)
+        for _ in range(rounds):
             for side in lively:
                 side.step(len(sides))
             if not self.every and any(side.found.log10_class <= limit for side in lively):
                 break
-        return self._result(sides, round(before + time.perf_counter() - started, 3), notes)
 
-    def _result(self, sides: list[_Side], seconds: float, notes: tuple[str, ...]) -> Detection:
+    def _result(self, sides: list[_Side], seconds: float, notes: tuple[str, ...]) -> tuple[Detection, _Side]:
         told = [
             replace(side.result(seconds, notes), keyring_name=name)
             for side, name in zip(sides, self.names, strict=True)
         ]
-        best = min(told, key=_order)
+        best, side = min(zip(told, sides, strict=True), key=lambda one: _order(one[0]))
         searched = [{**_who(one), "log10_p": one.log10_p, "log10_p_keyring": one.log10_p_keyring} for one in told]
         stages = [{**stage, **_who(one)} for one in told for stage in one.stages]
-        return replace(best, stages=tuple(stages), searched=tuple(searched))
+        return replace(best, stages=tuple(stages), searched=tuple(searched)), side
 
 
 @dataclass(eq=False)
 class _Side:
-    """One pair on its way through a picture; p-values are those that the whole search has paid for."""
+    """One pair on its way through a picture; p-values are those that the whole search has paid for.
+
+    ``resized``: records of the picture in other sizes, whose numbers all pairs of a model have in common.
+    """
 
     detector: Detector
     reading: Reading
+    resized: dict[Resized, Reading]
     found: Outcome = UNREAD
     _walk: Iterator[Outcome] | None = None
 
+    @property
+    def sizes(self) -> int:
+        """In how many sizes the picture is read."""
+        return len(self.detector.sizes_of(self.reading))
+
     def step(self, pairs: int) -> None:
-        """Run the next stage."""
-        self._walk = self._walk or self.detector.walk(self.reading)
-        found = next(self._walk)
+        """Run the next stage, if there is one."""
+        self._walk = self._walk or self.detector.walk(self.reading, self._other)
+        found = next(self._walk, None)
+        if found is None:
+            return
         self.found = replace(
             found,
             log10_class=min(NOTHING, found.log10_class + math.log10(pairs)),
             log10_keyring=min(NOTHING, found.log10_keyring + math.log10(pairs)),
         )
+
+    def _other(self, size: Size) -> Reading:
+        """The record of the picture in another size, with findings of its own."""
+        picture = self.reading.picture
+        what = id(self.detector.model), (picture.shape[0], picture.shape[1]), size
+        if what not in self.resized:
+            self.resized[what] = self.detector.tools_for(size).reading(sizes.resized(picture, size))
+        return _beside(self.resized[what])
 
     def result(self, seconds: float, notes: tuple[str, ...]) -> Detection:
         """What this pair says."""

@@ -46,9 +46,9 @@ def best(first: Outcome, second: Outcome) -> Outcome:
     return Outcome(by_class.log10_class, by_keyring.log10_keyring, by_class.by_class, by_keyring.by_keyring)
 
 
-def absorb(reading: Reading, other: Reading, size: Size) -> None:
-    """Tell of a reading in another size as of more stages of the same picture's."""
-    reading.done += [_named(done, size) for done in other.done]
+def absorb(reading: Reading, other: Reading, size: Size, before: int = 0) -> None:
+    """Tell of a reading in another size as of more stages of the same picture's; ``before``: stages told already."""
+    reading.done += [_named(done, size) for done in other.done[before:]]
     reading.solutions |= {f"{name} at {_times(size)}": one for name, one in other.solutions.items()}
     reading.failed |= other.failed
 

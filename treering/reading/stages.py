@@ -171,7 +171,7 @@ class Posed:
         values = tools.values
         if values.synchronised:
             template = values.sync_template
-            return _best(reading, tools, template, self._search(reading, tools, template), self)
+            return best_in_pose(reading, tools, template, self._search(reading, tools, template), self)
         if not values.posable or values.classes > self.most:
             return None
         return _weighted_best([self._mark(reading, tools, mark) for mark in values.marks()])
@@ -232,13 +232,13 @@ class Again:
             still = affine(frame, np.zeros(2))
             noise = tools.undone(reading, tools.undo(reading, still, span), self.steps)
             found += search(noise, template, lattice.part(chosen, frame), 2, frame=Frame(still, tools.model.offset))
-        return _best(reading, tools, template, sorted(found, key=lambda one: one.level)[: self.keep], self)
+        return best_in_pose(reading, tools, template, sorted(found, key=lambda one: one.level)[: self.keep], self)
 
 
 # ------------------------------------------------------------------------------------ the class, in a pose
 
 
-def _best(
+def best_in_pose(
     reading: Reading, tools: Tools, template: Template, found: Sequence[Candidate], stage: Posed | Again
 ) -> Finding:
     """The class in the pose that the synchronisation part likes best, after the best were undone in pixels."""

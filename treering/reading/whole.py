@@ -213,9 +213,13 @@ class WholeDetector(ClipDetector):
         **changes: Any,
     ) -> None:
         planes = Planes(model, keyring.image_size, frames, **(call or {}))
-        super().__init__(planes, keyring, settings, method=method, **changes)  # type: ignore[arg-type]
-        self.tools: WholeTools = WholeTools(planes, keyring, self.settings, self.plan)
         self.planes = planes
+        super().__init__(planes, keyring, settings, method=method, **changes)  # type: ignore[arg-type]
+
+    tools: WholeTools
+
+    def _made_tools(self) -> WholeTools:
+        return WholeTools(self.planes, self.keyring, self.settings, self.plan)
 
     @property
     def stages(self) -> tuple[Stage, ...]:

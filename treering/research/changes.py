@@ -10,10 +10,8 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch.nn.functional import avg_pool2d, grid_sample
 
 from .common import Pictures, jpeg
 
@@ -180,28 +178,3 @@ POSES: dict[str, Change] = {
     "mirror+turn+crop+JPEG 75": mixed(75),
 }
 """What happens to the pose of a picture uint8 ``[H, W, 3]``."""
-
-
-def undone(picture: Pictures, pose: Truth, size: int, cell: int) -> tuple[Pictures, NDArray[np.bool_]]:
-    """The square frame as made, ``[size, size, 3]``, of a changed picture, what is missing filled by reflection.
-
-    Beside it which cells of ``cell`` pixels count, ``[h, w]``: more than half covered, and not of one colour.
-    """
-    dense = max(1, math.ceil(math.sqrt(abs(np.linalg.det(pose[:, :2]))) * len(picture) / size - 0.15))
-    place = (np.arange(size * dense) + 0.5) / (size * dense) - 0.5
-    given = np.stack(np.meshgrid(place, place, indexing="ij"), -1) @ pose[:, :2].T + pose[:, 2]
-    wanted = 1 - np.abs((2 * given + 1) % 4 - 2)  # reflected into the picture, -1 to 1
-    grid = torch.from_numpy(wanted[..., ::-1].copy()).float()[None]
-    source = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float()
-    found = grid_sample(source, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
-    pixels = avg_pool2d(found, dense)[0].permute(1, 2, 0).clamp(0, 255).round().to(torch.uint8).numpy()
-    inside = (np.abs(given) <= 0.5).all(-1).reshape(size // cell, cell * dense, size // cell, cell * dense)
-    return pixels, (inside.mean((1, 3)) > 0.5) & lively(pixels, cell)
-
-
-def lively(picture: Pictures, cell: int) -> NDArray[np.bool_]:
-    """Cells of ``cell`` pixels that are not of one colour, ``[h, w]``."""
-    height, width = picture.shape[0] // cell, picture.shape[1] // cell
-    cells = picture.reshape(height, cell, width, cell, 3).astype(np.int64)
-    alive: NDArray[np.bool_] = (cells.max((1, 3)) - cells.min((1, 3))).max(-1) > 2
-    return alive

@@ -89,12 +89,12 @@ class Service:
         return self.model.batching.rows("detect")
 
     def load(self, data: bytes, name: str, pixels: int) -> Picture:
-        """A picture from the bytes of a file, of the model's size; raises ``ImageError``."""
+        """A picture from the bytes of a file, of one of the keyring's sizes; raises ``ImageError``."""
         with decode.pillow(name):
             width, height = decode.opened(data, name).size
         if width * height > pixels:
             raise ImageError(f"{name} has more than {pixels} pixels, so it is not read.")
-        return images.read(data, self.keyring.image_size, name, strict=self.detector.settings.strict)
+        return images.read(data, self.keyring.sizes, name, strict=self.detector.settings.strict)
 
     def __call__(self, tasks: Sequence[Any]) -> list[Any]:
         """Results of tasks of one kind."""
@@ -108,6 +108,8 @@ class Service:
     def _read(self, tasks: Sequence[Detect]) -> list[Detection]:
         if not tasks:
             return []
+        if len({task.picture.pixels.shape for task in tasks}) > 1:  # those of one size go together
+            return [self._read([task])[0] for task in tasks]
         pixels = np.stack([task.picture.pixels for task in tasks])  # [B, H, W, 3]
         notes, watches = [task.picture.notes for task in tasks], [task.watch for task in tasks]
         found = self.detector(pixels, notes, watches)

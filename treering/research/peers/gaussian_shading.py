@@ -31,7 +31,7 @@ from ...reading.evidence import Evidence, Noise, Values
 from ...reading.spectra import Template, coefficients
 from ...types import Match
 from .mark import Peer, bits
-from .signs import log10_tail, whole
+from .signs import Integers, log10_tail, whole
 
 COPIES = 64
 """Places of one bit."""
@@ -91,8 +91,8 @@ class SignValues(Values):
 
     def read(self, noise: Noise, pose: Floats | None = None) -> Evidence:
         """The best class, and the header."""
-        weights = whole(self._made(noise, pose))
-        own = weights[1:].ravel()
+        made = self._made(noise, pose)
+        weights, own = whole(made), self.weighed(made)
         scores = self.known @ own.astype(np.float32)  # whole numbers below 2^24: exact
         best = int(scores.argmax())
         level = log10_tail(own, int(scores[best])) + math.log10(len(scores))
@@ -100,6 +100,10 @@ class SignValues(Values):
         match = Match(int(self.searched[best]), float(scores[best]) / size, min(0.0, level), 0.0)
         header = int((weights[0] * self.stream[0]).sum())
         return Evidence(match, log10_tail(weights[0], header))
+
+    def weighed(self, made: NDArray[np.float64]) -> Integers:
+        """What the signs of a class are weighed with, of a noise ``[C, h, w]``: whole numbers ``[N]``."""
+        return whole(made)[1:].ravel()
 
     def _made(self, noise: Noise, pose: Floats | None) -> NDArray[np.float64]:
         """The noise on the grid on which it was made ``[C, h, w]``."""

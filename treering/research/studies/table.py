@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,7 @@ HEADER = (
     "marks",
     "values each",
     "s to make and keep",
+    "of all processors",
     "s to load",
     "table MB",
     "peak MB (before)",
@@ -101,8 +103,10 @@ def measured(folder: Path, marks: int) -> dict[str, Any]:
     kept, cache = np.load(folder / "readings.npz"), folder / f"tables-{marks}"
     keyring = replace(Keyring.load(folder / "keyring.json"), classes=marks)
     before = peak() / 1e6
+    spent = sum(os.times()[:4])
     made, table = _timed(lambda: Table(keyring, folder=cache))
     told = {"length": len(table.order), "size": table.values.nbytes / 1e6, "made": made, "loaded": None}
+    told["spent"] = sum(os.times()[:4]) - spent
     if any(cache.glob("*.table")):
         del table
         told["loaded"], table = _timed(lambda: Table(keyring, folder=cache))
@@ -148,11 +152,11 @@ def _timed(work: Any) -> tuple[float, Any]:
 
 
 def _row(marks: int, told: dict[str, Any]) -> list[str]:
-    seconds = [told["made"], told["loaded"], told["best"], told["screen"], told["exact"]]
-    made, loaded, best, screen, exact = ("-" if s is None else fixed(s, 2) for s in seconds)
+    seconds = [told["made"], told["spent"], told["loaded"], told["best"], told["screen"], told["exact"]]
+    made, spent, loaded, best, screen, exact = ("-" if s is None else fixed(s, 2) for s in seconds)
     ranks = np.asarray(told["ranks"])
     within = (ranks < SURVIVORS).sum()
-    row = [f"{marks:,}", str(told["length"]), made, loaded, fixed(told["size"], 0)]
+    row = [f"{marks:,}", str(told["length"]), made, spent, loaded, fixed(told["size"], 0)]
     row += [f"{told['peak']:.0f} ({told['before']:.0f})", best, screen, exact]
     row += [f"{named}, {could}, {ranks.shape[1]}" for named, could in zip(told["named"], told["could"], strict=True)]
     return [*row, f"{np.median(ranks):.0f}, {ranks.max()}, {within}/{ranks.size}"]
