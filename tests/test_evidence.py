@@ -77,6 +77,16 @@ def test_a_revealed_mark_belongs_to_the_commitment(tmp_path: Path) -> None:
     assert RING.secret.hex() not in json.dumps([made.as_dict(), shown.as_dict()])
 
 
+def test_roots_that_were_published_hold() -> None:
+    """The root that a release gave which knew no last ring of the synchronisation part."""
+    old = Keyring(bytes(range(32)), Pattern(sync_share=0.75), classes=10, nonces=3)
+    assert (
+        commit(old).root == reveal(old, 7, 2).root == "c9c8a0e3c1311fcb1dbd7d772592809aea0185f108efd37160f770b9607b62ce"
+    )
+    assert "sync_outer" not in commit(old).head.pattern
+    assert commit(RING).head.pattern["sync_outer"] == RING.pattern.sync_outer > 0
+
+
 def test_files_of_commitments_come_back(tmp_path: Path) -> None:
     for name, one in {"c": commit(RING), "r": reveal(RING, 7, 2)}.items():
         (tmp_path / name).write_text(json.dumps(one.as_dict()))

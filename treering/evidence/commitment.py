@@ -50,7 +50,7 @@ class Head:
                 "lower them with `treering keys set`."
             )
         sizes = [list(size) for size in keyring.sizes]
-        pattern = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(keyring.pattern).items()}
+        pattern = {name: list(v) if isinstance(v, tuple) else v for name, v in keyring.pattern.as_dict().items()}
         family: dict[str, Any] = {"channels": keyring.channels, "factor": keyring.factor, "sizes": sizes}
         return cls(keyring.id, keyring.classes, keyring.nonces, pattern, **family)
 

@@ -29,9 +29,7 @@ def _first(keyring: Keyring) -> str:
 
 
 def _second(keyring: Keyring) -> str:
-    pattern = asdict(keyring.pattern)
+    pattern = keyring.pattern.as_dict()
     pattern |= {name: float(pattern[name]) for name in ("weight", "sync_share")}
-    if not pattern["sync_outer"]:  # as in all keyrings made before there was one
-        del pattern["sync_outer"]
     what = canonical({"derivation": keyring.derivation, "pattern": pattern})
     return hashlib.sha256(b"treering key id 2" + keyring.secret + what).hexdigest()[:16]

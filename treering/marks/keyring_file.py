@@ -16,7 +16,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +51,8 @@ def content(keyring: Keyring) -> dict[str, Any]:
     body |= {name: getattr(keyring, name) for name in _FIELDS}
     if keyring.accepted < 1:
         body["accepted"] = keyring.accepted
-    body |= {"pattern": _pattern(keyring.pattern), "secret": keyring.secret.hex()}
+    body |= {"pattern": keyring.pattern.as_dict(), "secret": keyring.secret.hex()}
     return body | {"mac": mac(body, keyring.secret)}
-
-
-def _pattern(pattern: Pattern) -> dict[str, Any]:
-    """Its fields; ``sync_outer`` only where it says something, as files from before do not have it."""
-    fields = asdict(pattern)
-    return fields if pattern.sync_outer else {name: fields[name] for name in _PATTERN}
 
 
 def shown(keyring: Keyring) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -136,6 +136,13 @@ class Pattern:
     def paper(cls) -> Pattern:
         """The fixed rings of Hong et al. 2024."""
         return cls(kind="paper", **Paper.defaults)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Its fields for files and hashes; ``sync_outer`` only where it says something, as none from before have it."""
+        told = asdict(self)
+        if not self.sync_outer:
+            del told["sync_outer"]
+        return told
 
     @property
     def _object(self) -> Kind:
