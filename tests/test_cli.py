@@ -551,7 +551,7 @@ class TestKeys:
         shown = run("keys", "show")
         assert (made.exit_code, made.stderr) == (0, "")
         assert made.stdout == shown.stdout
-        default = Pattern()
+        default = Pattern.synchronised()
         assert shown.stdout == (
             f"file         {home}/own.json\n"
             f"id           {Keyring.load(Path('own.json')).id}\n"
@@ -636,8 +636,9 @@ class TestKeys:
     @pytest.mark.parametrize(
         ("words", "sentence"),
         [
-            ("--rings 1-16", "Rings 1 to 16 do not fit a 32x32 latent: use 1 to 15."),
-            ("--rings 0-3", "Rings 0 to 3 do not fit a 32x32 latent: use 1 to 15."),
+            ("--rings 1-22", "Rings 1 to 22 do not fit a 32x32 latent: use 1 to 21."),
+            ("--pattern rings --rings 1-16", "Rings 1 to 16 do not fit a 32x32 latent: use 1 to 15."),
+            ("--rings 0-3", "Rings 0 to 3 do not fit a 32x32 latent: use 1 to 21."),
             ("--channels 4", "Channels [4] do not fit a latent of 4 channels."),
             ("--noise-channels 1", "The pattern 'mixed' needs noise channels, and no other pattern has them."),
             ("--pattern mixed", "The pattern 'mixed' needs noise channels, and no other pattern has them."),

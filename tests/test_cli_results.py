@@ -118,7 +118,8 @@ def test_embed_makes_one_picture_a_prompt(run: Run) -> None:
 def test_embed_tells_key_and_seed_only_with_a_manifest(run: Run, words: list[str], more: dict[str, int]) -> None:
     (record,) = records(run("embed", "--key", 2, "--seed", 7, "--json", *words))
     assert record.pop("seconds") >= 0
-    assert record == {"file": "picture-0001.png", "prompt": "a scene 7", **more}
+    how = {"steps": 20, "guidance": 3.0}
+    assert record == {"file": "picture-0001.png", "prompt": "a scene 7", **how, **more}
 
 
 def test_embed_goes_on_and_adds_to_the_manifest(run: Run) -> None:

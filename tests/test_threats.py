@@ -201,7 +201,7 @@ def _verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *arguments: str):
     seen = {}
 
     def run(whole):
-        seen["fpr"], count = whole.reading.fpr, len(whole.items)
+        seen["fpr"], count = whole.reading.fpr, len(list(whole.items))
         return Summary(count, count, 0, 0, (), {None: count}, None, "s", 0.0)
 
     Keyring(SECRET, public=True).save(tmp_path / "k.json")
