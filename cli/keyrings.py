@@ -121,7 +121,8 @@ def _extras(keyring: Keyring) -> dict[str, str]:
     if keyring.nonces > 1:
         facts["nonces"] = f"{keyring.nonces} for each class"
     if keyring.pattern.sync_share:
-        facts["common"] = f"{keyring.pattern.sync_share:g} of channels {commas(keyring.pattern.sync_channels)}"
+        last = f", to ring {keyring.pattern.sync_outer}" if keyring.pattern.sync_outer else ""
+        facts["common"] = f"{keyring.pattern.sync_share:g} of channels {commas(keyring.pattern.sync_channels)}{last}"
     if keyring.accepted < 1:
         facts["chosen"] = f"out of secrets of which {keyring.accepted:.0%} say nothing of reference pages"
     if keyring.derivation == 1:

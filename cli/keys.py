@@ -128,8 +128,8 @@ Patterns:
     type=FiniteRange(0, 1),
     metavar="SHARE",
     show_default=_usual(f"{_DEFAULT.sync_share:g}", _own_share),
-    help="Share of the first channel's values that all classes have in common: by it a mirrored, turned or cropped "
-    "picture is put right, whatever the number of classes.",
+    help="Share of the first channel's values, to ring 15, that all classes have in common: by it a mirrored, turned "
+    "or cropped picture is put right, whatever the number of classes.",
 )
 @click.option(
     "--size",

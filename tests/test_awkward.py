@@ -103,7 +103,8 @@ def test_a_video_folder_from_the_command_line(folder: Path, tmp_path: Path, monk
     made = told("keys", "new", "--output", "k.json", "--size", "64x64", "--sync", "0", "--classes", "5")
     assert made.exit_code == 0, made.output
     ring = json.loads(made.stdout)
-    assert (ring["pattern"]["inner"], ring["pattern"]["outer"]) == (1, 4)  # as many rings as 8x8 cells have, to their corners
+    rings = ring["pattern"]["inner"], ring["pattern"]["outer"]
+    assert rings == (1, 4)  # as many as 8x8 cells have, to their corners
     embed = ("embed", "--keyring", "k.json", "--key", "2", "--prompt", "word1", "--steps", "2")
     clip = told(*embed, "--frames", "5", "--output", "clips/a.webp")
     assert clip.exit_code == 0, clip.output

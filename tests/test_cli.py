@@ -563,7 +563,7 @@ class TestKeys:
             "pictures     256x256\n"
             f"steps        {Keyring.steps}\n"
             "nonces       64 for each class\n"
-            "common       0.75 of channels 0\n"
+            "common       0.75 of channels 0, to ring 15\n"
             "chosen       out of secrets of which 90% say nothing of reference pages\n"
         )
         assert run("keys", "path").stdout == f"{home}/own.json\n"

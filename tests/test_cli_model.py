@@ -119,7 +119,8 @@ def test_a_line_for_people(embedded: list[Result]) -> None:
     first, second = result.stdout.splitlines()
     assert re.fullmatch(rf"{MARKED[0]}  key 2     p (= \d\.\de-\d+|< 1e-38 \(1e-\d+\)) +\d+\.\d s", first)
     assert re.fullmatch(
-        r"large\.png +key 2 +p (= [\d.e-]+|< 1e-38 \(1e-\d+\)) +\d+\.\d s  \(Resized from 512x512 to 256x256\.\)", second
+        r"large\.png +key 2 +p (= [\d.e-]+|< 1e-38 \(1e-\d+\)) +\d+\.\d s  \(Resized from 512x512 to 256x256\.\)",
+        second,
     )
 
 
@@ -206,7 +207,9 @@ def test_a_picture_depends_on_its_seed_alone(embedded: list[Result]) -> None:
     both = run("embed", "--key", 0, "--seed", 5, "--count", 2, "--output", "both", "--json", *words)
     one = run("embed", "--key", 0, "--seed", 6, "--output", "one.png", *words)
     plain = run("embed", "--key", "none", "--seed", 6, "--output", "plain.png", *words)
-    assert [set(record) for record in lines(both)] == [{"file", "prompt", "steps", "guidance", "seconds"}] * 2  # neither key nor seed
+    assert [set(record) for record in lines(both)] == [
+        {"file", "prompt", "steps", "guidance", "seconds"}
+    ] * 2  # neither key nor seed
     assert re.fullmatch(r"one\.png  a sea by night  \d+\.\d s\n", one.stdout)
     assert plain.exit_code == 0
     pictures = [np.asarray(Image.open(name)) for name in ("both/picture-0002.png", "one.png", "plain.png")]
