@@ -384,12 +384,6 @@ class Model:
     def __init__(self, shape, image_size):
         self.shape, self.image_size = shape, image_size
 
-    def noise_shape(self, size=None):
-        """It makes pictures of its own size alone."""
-        if size not in (None, self.image_size):
-            raise InputError("no such size")
-        return self.shape
-
 
 def test_a_keyring_fits_the_models_of_its_sizes():
     keyring = Keyring(SECRET, sizes=((256, 256), (512, 256)))

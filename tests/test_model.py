@@ -276,14 +276,3 @@ def test_prompts(model, keyring):
 def test_a_keyring_for_a_model(model):
     keyring = Keyring.for_model(model, classes=7)
     assert (keyring.shape, keyring.image_size, keyring.model, keyring.classes) == ((4, 32, 32), (256, 256), "demo", 7)
-
-
-def test_sizes_that_a_model_makes_though_not_by_itself(model) -> None:
-    """A keyring need not have the model's own size among its own."""
-    ring = Keyring.new(shape=(4, 64, 64), image_size=(512, 512))
-    ring.check_fits(model)
-    replace(ring, sizes=((256, 384),), pattern=Pattern()).check_fits(model)
-    with pytest.raises(ModelError, match="latents of 4x13x13, the model demo has 4x32x32"):
-        replace(ring, sizes=((104, 104),), pattern=Pattern(outer=6)).check_fits(model)
-    with pytest.raises(ModelError, match="the model demo"):
-        Keyring.new(shape=(4, 32, 32), image_size=(512, 512)).check_fits(model)

@@ -72,7 +72,7 @@ def _check_size(keyring: Keyring, model: Fits, size: Size) -> None:
 def _check_own(keyring: Keyring, model: Fits) -> None:
     theirs, size = tuple(model.shape), tuple(model.image_size)
     shapes = {one: keyring.shape_of(one) for one in keyring.sizes}
-    if shapes.get((size[0], size[1])) == theirs or ((size[0], size[1]) not in shapes and _made(keyring, model)):
+    if shapes.get((size[0], size[1])) == theirs:
         return
     if theirs in shapes.values():
         ours = next(one for one, shape in shapes.items() if shape == theirs)
@@ -80,14 +80,6 @@ def _check_own(keyring: Keyring, model: Fits) -> None:
     raise ModelError(
         f"The keyring is for latents of {_times(keyring.shape)}, the model {model.name} has {_times(theirs)}."
     )
-
-
-def _made(keyring: Keyring, model: Fits) -> bool:
-    """Whether a model, of another size, also makes pictures of all of the keyring's, with latents as it has them."""
-    try:
-        return all(plane(model.noise_shape(size)) == keyring.shape_of(size) for size in keyring.sizes)
-    except (InputError, ModelError):  # not of such a size
-        return False
 
 
 def _times(numbers: Sequence[int]) -> str:
