@@ -640,6 +640,7 @@ class TestKeys:
             ("--pattern rings --rings 1-16", "Rings 1 to 16 do not fit a 32x32 latent: use 1 to 15."),
             ("--rings 0-3", "Rings 0 to 3 do not fit a 32x32 latent: use 1 to 21."),
             ("--channels 4", "Channels [4] do not fit a latent of 4 channels."),
+            ("--channels 0,5", "Channels [0, 5] do not fit a latent of 4 channels."),
             ("--noise-channels 1", "The pattern 'mixed' needs noise channels, and no other pattern has them."),
             ("--pattern mixed", "The pattern 'mixed' needs noise channels, and no other pattern has them."),
             (

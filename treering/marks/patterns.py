@@ -115,10 +115,11 @@ class Pattern:
         return cls(**Noise.defaults)
 
     def widest(self, shape: Shape) -> Pattern:
-        """This pattern with the rings and channels of new keyrings for latents ``[C, h, w]``, if it is of such a kind.
+        """This pattern with the rings of new keyrings for latents ``[C, h, w]``, if it is of such a kind.
 
         From the fourth ring to the corners of the spectrum, which alone hold a third of the evidence, up to
-        :data:`MOST_OUTER`; small latents from the first.
+        :data:`MOST_OUTER`; small latents from the first.  The usual channels are those of them that a latent has;
+        others stay, to be refused where they do not fit.
 
         >>> [(one.inner, one.outer) for one in (Pattern().widest((4, side, side)) for side in (8, 32, 128))]
         [(1, 4), (4, 21), (4, 23)]
@@ -129,7 +130,8 @@ class Pattern:
             return self
         outer = max(1, min(fourier.corner(shape), MOST_OUTER))
         inner = self.inner if outer > self.inner else 1
-        channels = tuple(one for one in self.channels if one < shape[0]) or self.channels
+        usual = self.channels == Pattern.channels
+        channels = self.channels[: shape[0]] if usual else self.channels
         return replace(self, channels=channels, inner=inner, outer=outer, sync_outer=min(self.sync_outer, outer))
 
     @classmethod
