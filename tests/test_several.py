@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -15,7 +16,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from treering.batch import labels_from_manifest
-from treering.errors import InputError, ModelError
+from treering.errors import InputError, ModelError, SamplerError
 from treering.marks.keyring import Keyring
 from treering.marks.patterns import Pattern
 from treering.models.batching import Batching
@@ -65,6 +66,21 @@ def test_one_keyring_says_what_it_always_said(model, picture):
     (found,) = Detectors([(model, SECOND)], effort="fast")(picture[None])
     same = {**found.as_dict(), "seconds": 0, "stages": []}
     assert {name: same[name] for name in record} == {**record, "seconds": 0, "stages": []}
+
+
+@pytest.mark.parametrize("broken", [(True, True), (True, False)])
+def test_a_sampler_that_cannot_be_undone_says_nothing_and_ends_no_run(model, picture, monkeypatch, broken):
+    def refused(*_, **__):
+        raise SamplerError("this sampler adds noise")
+
+    other = copy.copy(model)
+    monkeypatch.setattr(other, "recovered", refused)
+    models = [other if bad else model for bad in broken]
+    (found,) = Detectors(list(zip(models, (FIRST, SECOND), strict=True)), effort="fast")(picture[None])
+    assert found.answer is (Answer.NOT_ASSESSABLE if all(broken) else Answer.KEY)
+    assert found.reason == ("this sampler adds noise" if all(broken) else None)
+    (lost,) = Detectors([(other, SECOND), (model, FIRST)], effort="fast")(picture[None])
+    assert (lost.answer, lost.reason) == (Answer.NOT_ASSESSABLE, "this sampler adds noise")  # and not none
 
 
 def test_what_no_keyring_marked_is_none_of_them(model, picture):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, SamplerError
 from ..inversion import DecoderInversion
 from ..marks.keyring import Keyring
 from ..models import Model
@@ -157,6 +157,7 @@ class _Side:
     reading: Reading
     resized: dict[Resized, Reading]
     found: Outcome = UNREAD
+    failed: str | None = None
     _walk: Iterator[Outcome] | None = None
 
     @property
@@ -165,9 +166,12 @@ class _Side:
         return len(self.detector.sizes_of(self.reading))
 
     def step(self, pairs: int) -> None:
-        """Run the next stage, if there is one."""
+        """Run the next stage, if there is one; a model whose sampler cannot be undone says nothing of any picture."""
         self._walk = self._walk or self.detector.walk(self.reading, self._other)
-        found = next(self._walk, None)
+        try:
+            found = next(self._walk, None)
+        except SamplerError as error:
+            self.failed, found = str(error), None
         if found is None:
             return
         self.found = replace(
@@ -186,7 +190,8 @@ class _Side:
 
     def result(self, seconds: float, notes: tuple[str, ...]) -> Detection:
         """What this pair says."""
-        return self.detector.result(self.reading, None if one_colour(self.reading) else self.found, seconds, notes)
+        nothing = self.failed or one_colour(self.reading)
+        return self.detector.result(self.reading, None if nothing else self.found, seconds, notes, self.failed)
 
 
 _RANK = (Answer.KEY, Answer.KEYRING, Answer.NOT_ASSESSABLE, Answer.NONE)
