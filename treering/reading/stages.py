@@ -251,7 +251,8 @@ def best_in_pose(
     if not seen:
         return Finding(tried=tried)
     if stage.climb and seen[0].pose.z >= SEEN:
-        seen.insert(0, confirmer.climbed(seen[0]))
+        better = confirmer.climbed(seen[0])
+        seen = seen if better is seen[0] else [better, *seen]  # the same pose would be read twice
     return _ranked(reading, tools, seen, stage, tried)
 
 
