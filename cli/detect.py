@@ -211,15 +211,14 @@ class _Reader:
     def _clip(self, path: Path) -> Detection:
         """A clip, of which a few frames are read."""
         from treering import clips
+        from treering.batch.lines import frames_for
         from treering.errors import ImageError
 
         if self.evidence:
             raise ImageError(f"{path} is a clip; evidence is written for pictures alone.")
         if self.searched.several:
             raise ImageError(f"{path} is a clip; clips are searched for one keyring with one model.")
-        frames = getattr(self.clips, "together", None)
-        which = {} if frames is None else {"most": frames, "together": True}
-        clip = clips.read(path, self.searched.size, strict=self.reading.strict, **which)
+        clip = clips.read(path, self.searched.size, strict=self.reading.strict, **frames_for(self.clips))
         return self.clips(clip.frames[None], [clip.notes])[0]
 
     @property

@@ -170,7 +170,7 @@ def test_groups_come_from_the_lines_of_this_run(tmp_path: Path) -> None:
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines) + "damaged\n")
     for i in range(4):
         _picture(tmp_path / f"{i}.png", i)
-    assert len(list(alike.named(journal, "s", "id"))) == 5
+    assert len(list(alike.named(journal, "s"))) == 5
     (sentence,) = alike.notes(journal, "s", {"id": 64}, lambda name: tmp_path / name)  # one of them is gone
     assert "5 of the 5 different pictures named key 3 share the nonce 17" in sentence
     assert alike.notes(journal, "s", {"id": 1}, lambda name: None) == []

@@ -70,20 +70,20 @@ def notes(journal: Path, settings: str, nonces: Mapping[str, int], where: Where)
     """
     found: list[tuple[Group, int]] = []
     rings = {ring: count for ring, count in nonces.items() if count > 1}
-    for ring, count in rings.items():
-        marks: dict[str, list[Named]] = defaultdict(list)
-        for name, one in named(journal, settings, ring):
-            marks[name].append(one)
-        for name, some in marks.items():  # one name, as a keyring has one file
+    marks: dict[tuple[str, str], list[Named]] = defaultdict(list)
+    for whose, one in named(journal, settings) if rings else ():
+        marks[whose].append(one)
+    for (ring, name), some in marks.items():
+        if count := rings.get(ring or next(iter(nonces))):  # that alone was searched where none is told
             told = groups(some, where, count, len(rings))
             found += [(replace(group, keyring=name), count) for group in told]
     more = [f"{len(found) - TOLD} more groups of pictures share class and nonce."] if len(found) > TOLD else []
     return [group.sentence(count) for group, count in found[:TOLD]] + more
 
 
-def named(journal: Path, settings: str, ring: str) -> Iterator[tuple[str, Named]]:
-    """What a keyring is called, empty where it was searched alone; file, class, nonce and digest of every picture that
-    was named by it with these settings.
+def named(journal: Path, settings: str) -> Iterator[tuple[tuple[str, str], Named]]:
+    """Id of a keyring and what it is called, both empty where it was searched alone; file, class, nonce and digest of
+    every picture that was named by it with these settings.
     """
     with journal.open("rb") as lines:
         for data in lines:
@@ -92,9 +92,9 @@ def named(journal: Path, settings: str, ring: str) -> Iterator[tuple[str, Named]
                 key, nonce = line.get("key"), line.get("nonce")
             except (ValueError, KeyError, TypeError, RecursionError):
                 continue
-            known = line["settings"] == settings and line.get("keyring") in (ring, None)
-            if known and type(key) is int and type(nonce) is int:
-                yield str(line.get("keyring_name", "")), (line["file"], key, nonce, line["sha256"])
+            if line["settings"] == settings and type(key) is int and type(nonce) is int:
+                whose = str(line.get("keyring") or ""), str(line.get("keyring_name", ""))
+                yield whose, (line["file"], key, nonce, line["sha256"])
 
 
 def groups(found: Iterable[Named], where: Where, nonces: int, rings: int = 1) -> list[Group]:

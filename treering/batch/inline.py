@@ -8,7 +8,7 @@ from contextlib import closing
 from .ahead import ahead
 from .book import Book, Clock, Known
 from .items import Detect
-from .lines import Loaded, Size, lines, load, together
+from .lines import Loaded, Size, frames_for, lines, load
 
 
 class Inline:
@@ -33,7 +33,7 @@ class Inline:
 
     def _load(self, one: Known) -> tuple[Known, Loaded]:
         item, token = one
-        loaded = load(item, self.size, self.book.results.keys, self.strict, together(self.detect))
+        loaded = load(item, self.size, self.book.results.keys, self.strict, frames_for(self.detect))
         return (loaded.item, token if item.address is None else None), loaded  # a stamp of its own is in the line
 
     def _take(self, known: Known, one: Loaded) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Protocol
@@ -55,9 +55,10 @@ class Nothing:
         return None
 
 
-def together(detect: object) -> int | None:
-    """Frames of a clip, one after the other, that a detector wants; None for a few that are spread over it."""
-    return getattr(detect, "together", None)
+def frames_for(detect: object) -> dict[str, Any]:
+    """How clips are read for a detector: a few frames that are spread over them, or the first ``detect.together``."""
+    first = getattr(detect, "together", None)
+    return {} if first is None else {"most": first, "together": True}
 
 
 def load(
@@ -65,19 +66,19 @@ def load(
     size: Size | Sequence[Size] | None = None,
     known: Known | None = None,
     strict: bool = False,
-    frames: int | None = None,
+    frames: Mapping[str, Any] | None = None,
 ) -> Loaded:
     """Read a file; decode it, to ``size`` (height, width; or the best of several), unless its digest is ``known``.
 
     ``strict``: a damaged file is one that cannot be read.  A clip is a picture of more axes: ``[K, H, W, 3]``;
-    ``frames``: of it, see :func:`together`.
+    ``frames``: which of them, see :func:`frames_for`.
     """
     digest, known = None, known or Nothing()
     try:
         if item.problem:
             raise ImageError(item.problem)
         if item.address is None and clips.is_clip(item.path):
-            return _clip(item, size, known, strict, frames)
+            return _clip(item, size, known, strict, frames or {})
         listed, item = item, opening.stamped(item)
         if item is not listed and (seen := known.seen(stamps.token(item) or b"")):
             return Loaded(item, seen)
@@ -91,14 +92,15 @@ def load(
     return Loaded(item, digest, picture)
 
 
-def _clip(item: Item, size: Size | Sequence[Size] | None, known: Known, strict: bool, frames: int | None) -> Loaded:
+def _clip(
+    item: Item, size: Size | Sequence[Size] | None, known: Known, strict: bool, frames: Mapping[str, Any]
+) -> Loaded:
     """A clip: a few of its frames ``[K, H, W, 3]``, of the first size; its digest is that of the whole file."""
     digest = clips.digest(item.path, item.name)
     if digest in known:
         return Loaded(item, digest)
     try:
-        which: dict[str, Any] = {} if frames is None else {"most": frames, "together": True}
-        clip = clips.read(item.path, _first(size), name=item.name, strict=strict, **which)
+        clip = clips.read(item.path, _first(size), name=item.name, strict=strict, **frames)
     except ImageError as error:
         return Loaded(item, digest, error=str(error))
     return Loaded(item, digest, images.Picture(clip.frames, clip.notes))

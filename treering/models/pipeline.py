@@ -290,7 +290,11 @@ class LatentModel:
         if evaluations < 1:
             raise InputError("Undoing a step takes at least one evaluation.")
         f = self._told(prompts, len(latent), guidance, call)
-        return walk.recover(self.schedule(steps), f, latent.to(self.device, torch.float32), evaluations)
+        return self._undone(self.schedule(steps), f, latent.to(self.device, torch.float32), evaluations)
+
+    def _undone(self, schedule: Schedule, f: Denoiser, latent: Tensor, evaluations: int) -> Solution:
+        """All steps undone, by so many evaluations of each."""
+        return walk.recover(schedule, f, latent, evaluations)
 
     def levels(self, latent: Tensor, *, steps: int) -> list[Tensor]:
         """A latent ``[B, C, h, w]`` at every noise level, under the empty prompt; see :func:`walk.levels`."""

@@ -8,7 +8,6 @@ correction of a naive step but an equation, and :func:`solved` solves it, or say
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +15,6 @@ import torch
 from torch import Tensor
 
 from .. import solvers
-from ..errors import InputError
 from ..types import Solution
 from .pipeline import LatentModel
 from .schedule import Schedule, rectified_flow
@@ -73,23 +71,11 @@ class RectifiedFlowModel(LatentModel):
         """The flow's own sampler, whatever the folder names."""
         return RectifiedFlow()
 
-    def recovered(
-        self,
-        latent: Tensor,
-        prompts: Sequence[str] | str = "",
-        *,
-        steps: int,
-        guidance: float = 1.0,
-        evaluations: int = 1,
-        **call: Any,
-    ) -> Solution:
-        """As the protocol has it; a single step is solved by :func:`solved` where more than one evaluation is given."""
-        if steps > 1 or evaluations == 1:
-            return super().recovered(latent, prompts, steps=steps, guidance=guidance, evaluations=evaluations, **call)
-        if evaluations < 1:
-            raise InputError("Undoing a step takes at least one evaluation.")
-        f = self._told(prompts, len(latent), guidance, call)
-        return solved(self.schedule(1), f, latent.to(self.device, torch.float32), evaluations)
+    def _undone(self, schedule: Schedule, f: Denoiser, latent: Tensor, evaluations: int) -> Solution:
+        """A single step is solved by :func:`solved` where more than one evaluation is given."""
+        if len(schedule.steps) > 1 or evaluations == 1:
+            return super()._undone(schedule, f, latent, evaluations)
+        return solved(schedule, f, latent, evaluations)
 
 
 def solved(schedule: Schedule, f: Denoiser, latent: Tensor, evaluations: int) -> Solution:

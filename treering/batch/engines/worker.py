@@ -26,7 +26,7 @@ from .. import shards
 from ..ahead import ahead
 from ..items import Detect, Item, Line
 from ..journal import settings_id
-from ..lines import Loaded, Size, head, lines, load, together
+from ..lines import Loaded, Size, frames_for, head, lines, load
 from .common import Plain, Recipe
 
 
@@ -65,7 +65,7 @@ class Worker:
 
     def _lines(self, items: Sequence[Item], known: _Known) -> Iterator[Line]:
         def read(item: Item) -> Loaded:
-            return load(item, self.work.size, known, self.work.strict, together(self.work.detect))
+            return load(item, self.work.size, known, self.work.strict, frames_for(self.work.detect))
 
         with closing(ahead(read, items, self.work.batch)) as loaded:
             while batch := list(islice(loaded, self.work.batch)):
