@@ -84,7 +84,8 @@ _NEW = """Make a keyring with a fresh secret.
 
 The file can be read by you alone. It fits models whose latents have the shape that those of --model have. A secret
 that says much of one of a few reference pages (text, flat areas, gradients, interfaces) is drawn again, as it might
-name all pages that are laid out like it; that costs every p-value a factor of 1.11.
+name all pages that are laid out like it; that costs every p-value a factor of 1.11. Of clips, and of another --size
+than the model's own, no pages are read.
 
 \b
 Patterns:
