@@ -161,10 +161,10 @@ class Service:
 
     @property
     def _rings(self) -> list[float]:
-        """Inner and outer radius of the marked rings, in shares of the spectrum's half side."""
+        """Inner and outer radius of the marked rings, in shares of the spectrum's half side (above 1: the corners)."""
         half = min(self.keyring.shape[-2:]) / 2
         pattern = self.keyring.pattern
-        return [round(min(1.0, ring / half), 4) for ring in (pattern.inner - 0.5, pattern.outer + 0.5)]
+        return [round(ring / half, 4) for ring in (pattern.inner - 0.5, pattern.outer + 0.5)]
 
 
 def spectrum_png(noise: Tensor) -> bytes:
