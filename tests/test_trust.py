@@ -210,6 +210,7 @@ HOSTILE = {
     "more conditions": ("unet", "addition_embed_type", "text_time", "addition_embed_type is set"),
     "many words": ("text_encoder", "vocab_size", 10**6, "its configuration says"),
     "too many words": ("text_encoder", "vocab_size", BIG, "vocab_size is 1000000000"),
+    "no places": ("text_encoder", "max_position_embeddings", None, "max_position_embeddings is null"),
     "deep text": ("text_encoder", "num_hidden_layers", 10**6, "num_hidden_layers is 1000000"),
     "deeper text": ("text_encoder", "num_hidden_layers", 900, "more layers than its"),
     "more layers than there are": ("text_encoder", "num_hidden_layers", 3, "text_encoder"),

@@ -106,8 +106,10 @@ def check(configs: dict[str, Config]) -> None:
             raise ModelError(f"unet: {key} is set; only Stable Diffusion 1 and 2 are known.")
     unet, text = configs["unet"], configs["text_encoder"]
     width, needed = text.get("hidden_size", 512), unet.get("cross_attention_dim", 1280)
-    if needed != width and needed != [width] * len(unet.get("block_out_channels", [])):
+    if needed != width and needed != [width] * len(unet.get("block_out_channels") or []):
         raise ModelError(f"The denoiser takes text of width {printable(needed)}, the text encoder gives {width}.")
     longest, places = configs["tokenizer"].get("model_max_length"), text.get("max_position_embeddings", 77)
+    if places is None:  # left out is one thing, null another: there is no text encoder without places
+        raise ModelError("text_encoder: max_position_embeddings is null; it must be a whole number from 1 to 4096.")
     if longest is not None and longest > places:
         raise ModelError(f"tokenizer: model_max_length is {longest}, the text encoder takes {places} tokens.")
